@@ -73,7 +73,7 @@ fuzz: ## search for inputs that break a reader, SECONDS=60 per target; ONLY=… 
 	@tests/fuzz/run $(or $(SECONDS),60) $(or $(SEED),$$RANDOM) $(ONLY)
 
 .PHONY: soak
-soak: ## run random kills, connection cuts, outages and duplicates for MINUTES=20; SEED=… to repeat a round
+soak: ## run random kills, closed connections, outages and duplicates for MINUTES=20; SEED=… to repeat a round
 	+@$(MAKE) --no-print-directory -j2 .venv/.installed binaries
 	@$(WITH_RUN_TOOLS) SOAK_SEED=$(or $(SEED),$$RANDOM) SOAK_MINUTES=$(or $(MINUTES),20) \
 		$(CARGO) test --workspace --locked --test faults soak -- --nocapture

@@ -15,7 +15,7 @@ pub(crate) struct Api {
 impl Api {
     /// Creates a client of the services at an endpoint.
     pub(crate) fn at(endpoint: &str) -> anyhow::Result<Self> {
-        // Another test of this process may have installed it already.
+        // Another test of this process may have installed the provider already.
         drop(rustls::crypto::ring::default_provider().install_default());
         Ok(Self { client: Client::builder().no_proxy().build()?, endpoint: endpoint.to_owned() })
     }
@@ -57,17 +57,17 @@ impl Api {
         self.send("lambda", Method::POST, &format!("/2015-03-31/functions/{function}/invocations"), event).await
     }
 
-    /// The settings of a schedule.
+    /// Returns the settings of a schedule.
     pub(crate) async fn schedule(&self, name: &str) -> anyhow::Result<Value> {
         self.send("scheduler", Method::GET, &format!("/schedules/{name}"), &Value::Null).await
     }
 
-    /// The configuration of a function.
+    /// Returns the configuration of a function.
     pub(crate) async fn function(&self, name: &str) -> anyhow::Result<Value> {
         self.send("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
     }
 
-    /// The queue and the state of each event source mapping.
+    /// Returns the queue and the state of each event source mapping.
     pub(crate) async fn mappings(&self) -> anyhow::Result<Vec<(String, String)>> {
         let listed = self.send("lambda", Method::GET, "/2015-03-31/event-source-mappings/", &Value::Null).await?;
         let mappings = listed["EventSourceMappings"].as_array().context("no list of mappings")?;
@@ -81,7 +81,7 @@ impl Api {
         self.send("signer", Method::PUT, &format!("/signing-profiles/{name}"), &body).await.map(drop)
     }
 
-    /// The keys of the objects that AWS Signer has signed, and of those that it wrote.
+    /// Returns the keys of the objects that AWS Signer has signed, and of those that it wrote.
     pub(crate) async fn signed_objects(&self) -> anyhow::Result<Vec<(String, String)>> {
         let listed = self.send("signer", Method::GET, "/signing-jobs", &Value::Null).await?;
         let jobs = listed["jobs"].as_array().context("no list of jobs")?;
@@ -90,14 +90,14 @@ impl Api {
         Ok(jobs.iter().map(keys).collect())
     }
 
-    /// The ids of the customer-managed keys.
+    /// Returns the ids of the customer-managed keys.
     pub(crate) async fn keys(&self) -> anyhow::Result<Vec<String>> {
         let listed = self.request("kms", Method::POST, "/", &json!({}), Some("TrentService.ListKeys")).await?;
         let keys = listed["Keys"].as_array().context("no list of keys")?.iter();
         Ok(keys.filter_map(|key| key["KeyId"].as_str().map(str::to_owned)).collect())
     }
 
-    /// The state of a key.
+    /// Returns the state of a key.
     pub(crate) async fn key_state(&self, key: &str) -> anyhow::Result<String> {
         let target = Some("TrentService.DescribeKey");
         let described = self.request("kms", Method::POST, "/", &json!({"KeyId": key}), target).await?;
@@ -107,7 +107,7 @@ impl Api {
     /// Sets the concurrency of each event source mapping again, and leaves the rest as the template created it.
     /// ministack keeps the concurrency as text, as CloudFormation passes parameters, and its poller then fails to
     /// compare it with a number; AWS converts it to a number.
-    pub(crate) async fn count_by_numbers(&self) -> anyhow::Result<()> {
+    pub(crate) async fn set_numeric_concurrency(&self) -> anyhow::Result<()> {
         let mappings = "/2015-03-31/event-source-mappings/";
         let listed = self.send("lambda", Method::GET, mappings, &Value::Null).await?;
         for mapping in listed["EventSourceMappings"].as_array().context("no list of mappings")? {

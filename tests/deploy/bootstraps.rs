@@ -23,10 +23,10 @@ use crate::{
     stack::{bootstrap, packages},
 };
 
-/// A start that takes longer counts as hanging.
+/// Time limit for the start of a bootstrap.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// The program for this machine.
+/// Returns the program for this machine.
 fn emulator() -> anyhow::Result<PathBuf> {
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     Ok(packages()?.join(format!("samcli/local/rapid/aws-lambda-rie-{machine}")))
@@ -50,7 +50,7 @@ impl Emulated {
         command.env("AWS_REGION", Ministack::REGION).env("AWS_LAMBDA_FUNCTION_NAME", step.name());
         command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", "60").env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let process = command.spawn().context("start the emulator")?;
+        let process = command.spawn().context("the emulator cannot be started")?;
         let listens = async {
             while TcpStream::connect(&events).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -60,7 +60,7 @@ impl Emulated {
         Ok(Self { _process: process, api: Api::at(&format!("http://{events}"))? })
     }
 
-    /// The only function name that the emulator accepts.
+    /// Returns the only function name that the emulator accepts.
     async fn invoke(&self, event: &Value) -> anyhow::Result<Value> {
         self.api.invoke("function", event).await
     }

@@ -139,9 +139,9 @@ async fn webhook_parameter_update_replaces_no_data_resource() -> anyhow::Result<
     assert_updates_keep_data(&[&BASE[..], &[("Source", "cloud-api")]].concat(), OF_WEBHOOKS).await
 }
 
-/// A parameter that is in no list above would not be rehearsed.
+/// A parameter that is in none of the lists above would not be tested.
 #[test]
-fn every_parameter_is_updated_in_the_rehearsal() -> anyhow::Result<()> {
+fn every_parameter_is_updated_by_a_test() -> anyhow::Result<()> {
     let template = fs::read_to_string(root().join("template.yaml"))?;
     let template = Yaml::load_from_str(&template)?;
     let parameters =
@@ -152,7 +152,7 @@ fn every_parameter_is_updated_in_the_rehearsal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A typing error in `Source` or `Mailbox` costs no value of a secret, and no message.
+/// After a typing error in `Source` or `Mailbox`, no value of a secret and no message is lost.
 #[tokio::test]
 async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
@@ -168,9 +168,9 @@ async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
         account.update(&release, &[&BASE[..], change].concat()).await?;
         let secret = outputs.get(output)?;
         let now = account.outputs().await?;
-        ensure!(now.get(output).is_err(), "{output} has left the stack");
+        ensure!(now.get(output).is_err(), "{output} is still in the stack");
         let kept = secrets.describe_secret().secret_id(secret).send().await?;
-        ensure!(kept.deleted_date().is_none(), "{output} outlives the change");
+        ensure!(kept.deleted_date().is_none(), "{output} was deleted by the change");
         for queue in ["ConvertQueueUrl", "ImportQueueUrl", "DeadLetterQueueUrl"] {
             assert_eq!(now.get(queue)?, outputs.get(queue)?, "{change:?}");
         }
@@ -212,7 +212,7 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
     Ok(())
 }
 
-/// The runbook's "A signed release". Whether Lambda rejects other code is AWS's part.
+/// The runbook's "A signed release". AWS itself rejects other code, which is not tested.
 #[tokio::test]
 async fn signed_package_has_the_code_that_the_signer_wrote() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
@@ -243,12 +243,12 @@ async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Re
         template.replace("Outputs:\n", fails)
     })?;
     let failed = account.deploy(&[&BASE[..], &[("Encryption", "customer-managed")]].concat()).await;
-    ensure!(failed.is_err(), "the update cannot succeed");
+    ensure!(failed.is_err(), "the update succeeded unexpectedly");
     let stack = account.formation().describe_stacks().stack_name(STACK).send().await?;
     let status = stack.stacks()[0].stack_status().context("no status")?.as_str().to_owned();
     assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
     let now = account.api.keys().await?;
-    assert_eq!(now.len(), keys + 1, "the key is kept");
+    assert_eq!(now.len(), keys + 1, "the key was deleted");
     for key in now {
         assert_eq!(account.api.key_state(&key).await?, "Enabled", "{key}");
     }
@@ -269,7 +269,7 @@ async fn new_stack_adopts_the_bucket_that_a_deleted_one_left() -> anyhow::Result
 
     let secrets = aws_sdk_secretsmanager::Client::new(account.cloud.config());
     let kept = secrets.describe_secret().secret_id(&secret).send().await?;
-    ensure!(kept.deleted_date().is_none(), "the secret outlives the stack");
+    ensure!(kept.deleted_date().is_none(), "the secret was deleted with the stack");
 
     let formation = account.formation();
     let import = ResourceToImport::builder()
@@ -291,7 +291,7 @@ async fn new_stack_adopts_the_bucket_that_a_deleted_one_left() -> anyhow::Result
     account.deploy(&BASE).await?;
     let outputs = account.outputs().await?;
     assert_eq!(outputs.get("BucketName")?, name);
-    let cursor = account.bucket(&outputs)?.get(keys::CURSOR, 10).await?.context("the cursor is gone")?;
+    let cursor = account.bucket(&outputs)?.get(keys::CURSOR, 10).await?.context("the cursor is missing")?;
     assert_eq!(&cursor.bytes[..], b"{}");
     let import = account.api.function(outputs.get("ImportFunctionName")?).await?;
     assert_eq!(import["Environment"]["Variables"]["BUCKET"], json!(name));

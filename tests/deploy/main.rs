@@ -30,7 +30,7 @@ const FRIEND: &str = "friend@example.com";
 
 const CHAT: &str = "21/11/2026, 09:59 - Ada: God morgen\n21/11/2026, 10:00 - Bo: Good morning\n";
 
-/// The steps of the runbook: deployed with the schedule off and tried by hand, deployed again without a change,
+/// Takes the steps of the runbook: the stack is deployed with the schedule off and tried by hand, deployed again,
 /// switched to the retrieval API, switched on, and removed.
 #[tokio::test]
 async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()> {
@@ -62,7 +62,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     let bucket = account.bucket(&outputs)?;
     let tried = try_an_export(&account, &outputs, &bucket).await?;
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
-    let dead_letter = malformed_task_becomes_a_dead_letter(&account, &outputs).await?;
+    let dead_letter = send_malformed_task(&account, &outputs).await?;
 
     let stdout = account.deploy(&trial).await?;
     ensure!(stdout.contains("No changes to deploy"), "{stdout}");
@@ -90,14 +90,18 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     let mut due: BTreeMap<_, _> = expected.dead_letters.iter().map(|(why, count)| (why.to_string(), *count)).collect();
     *due.entry(dead_letter).or_default() += 1;
     assert_eq!(reasons, due);
-    assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2), "the trial's items are filed once");
+    assert_eq!(
+        (copies(&graph, OWNER), copies(&graph, FRIEND)),
+        (2, 2),
+        "an item of the trial is not filed exactly once"
+    );
     reconcile(&account, &outputs).await?;
 
     account.delete().await?;
     let gone = account.api.invoke(outputs.get("FetchFunctionName")?, &json!({})).await;
-    ensure!(gone.is_err(), "fetch is still there: {gone:?}");
+    ensure!(gone.is_err(), "fetch was not deleted: {gone:?}");
     let kept = Totals::of(&bucket, &tried).await?.counters;
-    assert_eq!((kept.imported, kept.items_in_flight), (4, 0), "the bucket outlives its stack");
+    assert_eq!((kept.imported, kept.items_in_flight), (4, 0), "the outcomes were deleted with the stack");
     Ok(())
 }
 
@@ -126,7 +130,7 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
 }
 
 /// Sends a malformed task to convert's queue and returns the reason of its dead letter.
-async fn malformed_task_becomes_a_dead_letter(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
+async fn send_malformed_task(account: &Account, outputs: &Outputs) -> anyhow::Result<String> {
     let client = aws_sdk_sqs::Client::new(account.cloud.config());
     let body = "{\"v\":1,\"item\":";
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
@@ -134,7 +138,7 @@ async fn malformed_task_becomes_a_dead_letter(account: &Account, outputs: &Outpu
     let mut found = queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
     let dead_letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
     ensure!(found.is_empty(), "more than one dead letter: {found:?}");
-    assert_eq!(dead_letter.body, body, "the body is unchanged");
+    assert_eq!(dead_letter.body, body, "the body was changed");
     let attribute = |name: &str| dead_letter.attributes.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((attribute("stage"), attribute("reason")), ("convert", "task-malformed"));
     assert!(!attribute("detail").is_empty() && attribute("failed_at").parse::<Timestamp>().is_ok(), "{dead_letter:?}");
@@ -179,7 +183,7 @@ async fn reconcile(account: &Account, outputs: &Outputs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Number of messages that a person sees in a mailbox.
+/// Returns the number of messages that a person sees in a mailbox.
 fn copies(graph: &GraphFake, address: &str) -> usize {
     graph.visible(address).len()
 }

@@ -88,7 +88,7 @@ impl Account {
     pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
         let stdout = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
-        self.api.count_by_numbers().await?;
+        self.api.set_numeric_concurrency().await?;
         Ok(stdout)
     }
 
@@ -105,7 +105,7 @@ impl Account {
         self.roll_back(release).await
     }
 
-    /// The text of a package.
+    /// Returns the text of a package.
     pub(crate) fn package(&self, release: &str) -> anyhow::Result<String> {
         Ok(fs::read_to_string(self.directory.path().join(format!("deployed/{release}.yaml")))?)
     }
@@ -113,11 +113,11 @@ impl Account {
     /// Deploys an earlier package, as `make rollback` does.
     pub(crate) async fn roll_back(&self, release: &str) -> anyhow::Result<String> {
         let stdout = self.run("infra/deploy/deploy-stack", &["--release", release, "--no-confirm-changeset"]).await?;
-        self.api.count_by_numbers().await?;
+        self.api.set_numeric_concurrency().await?;
         Ok(stdout)
     }
 
-    /// The packages that were deployed, the oldest first.
+    /// Returns the packages that were deployed, the oldest first.
     pub(crate) fn releases(&self) -> anyhow::Result<Vec<String>> {
         let files = fs::read_dir(self.directory.path().join("deployed"))?;
         let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
@@ -158,12 +158,12 @@ impl Account {
         self.sam(&["delete", "--no-prompts", "--stack-name", STACK]).await.map(drop)
     }
 
-    /// CloudFormation.
+    /// Returns a client of CloudFormation.
     pub(crate) fn formation(&self) -> aws_sdk_cloudformation::Client {
         aws_sdk_cloudformation::Client::new(self.cloud.config())
     }
 
-    /// The physical id of each resource of the stack, by its logical id.
+    /// Returns the physical id of each resource of the stack, by its logical id.
     pub(crate) async fn resources(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let listed = self.formation().describe_stack_resources().stack_name(STACK).send().await?;
         let ids = listed.stack_resources().iter().map(|resource| {
@@ -173,7 +173,7 @@ impl Account {
         Ok(ids.collect())
     }
 
-    /// The bucket of the stack.
+    /// Returns the bucket of the stack.
     pub(crate) fn bucket(&self, outputs: &Outputs) -> anyhow::Result<Store> {
         Ok(Store::new(self.cloud.config(), outputs.get("BucketName")?.to_owned()))
     }
@@ -248,7 +248,7 @@ impl Outputs {
         self.0.get(name).map(String::as_str).with_context(|| format!("no output {name} in {self:?}"))
     }
 
-    /// A queue by the output that has its URL.
+    /// Returns a queue by the output that has its URL.
     pub(crate) fn queue(&self, name: &str) -> anyhow::Result<Queue> {
         let url = self.get(name)?;
         let queue = url.rsplit('/').next().context("a URL without a name")?;
@@ -257,17 +257,17 @@ impl Outputs {
     }
 }
 
-/// The folder of the repository.
+/// Returns the folder of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The path of `sam`.
+/// Returns the path of `sam`.
 fn build_tools() -> PathBuf {
     root().join(".venv-build")
 }
 
-/// The Python packages of that installation.
+/// Returns the Python packages of that installation.
 pub(crate) fn packages() -> anyhow::Result<PathBuf> {
     let missing = "aws-sam-cli is not installed: `make .venv-build/.installed` installs it";
     let entries = fs::read_dir(build_tools().join("lib")).context(missing)?;
@@ -300,7 +300,7 @@ pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
     program.canonicalize().with_context(|| format!("there is no {}", program.display()))
 }
 
-/// The example that operators copy according to the runbook, with some changed parameters.
+/// Returns the example that operators copy according to the runbook, with some changed parameters.
 fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
     const BEGIN: &str = "parameter_overrides = [\n";
     let example = fs::read_to_string(root().join("infra/deploy/samconfig.example.toml"))?;

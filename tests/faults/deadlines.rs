@@ -27,7 +27,8 @@ async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     let pipeline =
-        Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+        Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[])
+            .await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     source.inject_fault(Rule { on: On::Items, times: u64::MAX, fault: Fault::Stall });
@@ -48,9 +49,9 @@ async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<
     let event = json!({"Records": records}).to_string();
     let response = pipeline.machine.function(Step::Convert).invoke(event.into()).await?;
     let result = evaluate(&response, all.iter().map(String::as_str));
-    assert_eq!(result, BatchResult::Done(all), "each of them is named");
+    assert_eq!(result, BatchResult::Done(all), "a record was not returned");
     let begun = source.requests().items;
-    assert!(begun < 20, "{begun} were begun: the others were given back as they were");
+    assert!(begun < 20, "all {begun} were begun after the deadline");
 
     source.clear_faults();
     pipeline.drain().await?;
@@ -85,8 +86,8 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     graph.fault(GraphOn::kind(Kind::MessageCreate).times(usize::MAX), GraphFault::HoldAfter(gate.clone()));
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     let result = evaluate(&response, batch.ids());
-    let BatchResult::Done(failed) = &result else { anyhow::bail!("it was cut off: {result:?}") };
-    assert!(!failed.is_empty(), "what is not filed comes back");
+    let BatchResult::Done(failed) = &result else { anyhow::bail!("the function did not respond: {result:?}") };
+    assert!(!failed.is_empty(), "no record was returned");
     batch.settle(&client, &resources.import, &result).await?;
     graph.clear_faults();
     gate.open();
@@ -121,7 +122,7 @@ async fn fetch_stops_at_the_deadline_and_the_next_run_continues() -> anyhow::Res
         }
     }
     assert_eq!(seen, all);
-    assert_eq!(runs, 4, "each run does its page, and none begins again at the front");
+    assert_eq!(runs, 4, "a run began again at the start or did not process its page");
     let called = async {
         // Output reaches the log shortly after the response.
         while pipeline.logs().matches("\"Incomplete\":1").count() < 3 {

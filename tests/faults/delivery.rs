@@ -82,8 +82,12 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     };
     let (first, other) = tokio::join!(function.invoke(batch.event()), meanwhile);
     let (first, other) = (evaluate(&first?, batch.ids()), evaluate(&other?, batch.ids()));
-    let waits = batch.ids().map(str::to_owned).collect();
-    assert_eq!(other, BatchResult::Done(waits), "what another works on comes back");
+    let returned = batch.ids().map(str::to_owned).collect();
+    assert_eq!(
+        other,
+        BatchResult::Done(returned),
+        "the function did not return the records that another one processes"
+    );
     batch.settle(&client, queue, &first).await?;
 
     graph.clear_faults();
@@ -108,7 +112,7 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
         let records = event["Records"].as_array().cloned().unwrap_or_default();
         bodies.extend(records.iter().filter_map(|record| record["body"].as_str().map(str::to_owned)));
         // No message is done: they are redelivered after their duplicates.
-        batch.settle(&client, queue, &BatchResult::Failed("not looked at".to_owned())).await?;
+        batch.settle(&client, queue, &BatchResult::Failed("not processed".to_owned())).await?;
         for record in &records {
             let receipt = record["receiptHandle"].as_str().unwrap_or_default();
             let back = client.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
@@ -134,8 +138,8 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
     pipeline.drain().await?;
     let dead_letters = expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
-    let spare: Vec<_> = dead_letters.iter().filter(|(_, dead_letters)| **dead_letters > 1).collect();
-    assert!(spare.is_empty(), "one dead letter is enough: {spare:?}");
+    let extra: Vec<_> = dead_letters.iter().filter(|(_, dead_letters)| **dead_letters > 1).collect();
+    assert!(extra.is_empty(), "more than one dead letter of an item: {extra:?}");
     Ok(())
 }
 

@@ -19,26 +19,26 @@ use mail_parser::MessageParser;
 use model::{ItemId, RunId};
 use serde_json::{Value, json};
 
-/// Participants with mailboxes.
+/// A participant with a mailbox.
 pub(crate) const ADA: &str = "ada@example.com";
-/// The other.
+/// The other participant with a mailbox.
 pub(crate) const BOB: &str = "bob@example.com";
 
 /// Short invocations, so that a lease or a message in flight expires soon.
 pub(crate) const SHORT: Pace =
     Pace { timeout: Duration::from_secs(8), visibility: Duration::from_secs(9), concurrency: 2, max_receives: 50 };
 
-/// A text from Ada to Bob.
+/// Returns a text from Ada to Bob.
 pub(crate) fn filed(id: &str) -> Value {
     json!({"expect": [ADA, BOB], "item": text(id, "@ada", "@bob")})
 }
 
-/// A text between participants without a mailbox.
+/// Returns a text between participants without a mailbox.
 pub(crate) fn unmapped(id: &str) -> Value {
     json!({"expect": "unmapped", "item": text(id, "@eve", "@eve")})
 }
 
-/// A text that is listed and does not exist.
+/// Returns a text that is listed and does not exist.
 pub(crate) fn missing(id: &str) -> Value {
     json!({"expect": "item-not-found", "answer": 404, "item": text(id, "@ada", "@bob")})
 }
@@ -65,7 +65,7 @@ pub(crate) async fn tenant() -> anyhow::Result<GraphFake> {
 }
 
 /// Returns the two mailboxes.
-pub(crate) fn two() -> Vec<String> {
+pub(crate) fn both_mailboxes() -> Vec<String> {
     vec![ADA.to_owned(), BOB.to_owned()]
 }
 
@@ -80,11 +80,11 @@ pub(crate) async fn assert_final_state(
     let Counters { available, items_in_flight, .. } = totals.counters;
     ensure!(
         available == expected_results.len() as u64,
-        "{available} are in the manifest, not {}",
+        "{available} are in the manifest, expected {}",
         expected_results.len()
     );
     let dead_letters = check_dead_letters(pipeline, expected_results).await?;
-    ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest have no end");
+    ensure!(items_in_flight == 0, "{items_in_flight} items of the manifest are in flight");
     for (item, expected_result) in expected_results {
         let failed = totals.failures.iter().find(|failed| failed.item == item.as_str());
         match expected_result {
@@ -107,7 +107,7 @@ pub(crate) async fn check_dead_letters(
     for dead_letter in pipeline.dead_letters().await? {
         let item = dead_letter.attributes.get("item").cloned().unwrap_or_default();
         let reason = dead_letter.attributes.get("reason").cloned();
-        ensure!(reason.is_some(), "SQS gave up on {item}");
+        ensure!(reason.is_some(), "{item} was moved to the dead-letter queue by SQS, not by a function");
         *dead_letters.entry(item.clone()).or_insert(0) += 1;
         reasons.insert(item, reason);
     }
@@ -140,7 +140,7 @@ pub(crate) fn assert_one_copy_each(
     expected_results: &[(ItemId, ExpectedResult)],
 ) -> anyhow::Result<()> {
     let copies = pipeline.copies()?;
-    ensure!(copies == expected(expected_results), "{copies:?} and not {:?}", expected(expected_results));
+    ensure!(copies == expected(expected_results), "{copies:?}, expected {:?}", expected(expected_results));
     for address in copies.keys() {
         let mut ids = BTreeSet::new();
         for mail in pipeline.mail(address)?.values() {
@@ -152,7 +152,8 @@ pub(crate) fn assert_one_copy_each(
     Ok(())
 }
 
-/// Asserts the same in Graph, and that no incomplete message is left in a hidden folder.
+/// Asserts that every mailbox in Graph has exactly one copy of each of its items, and that no incomplete message is left
+/// in a hidden folder.
 pub(crate) fn assert_one_copy_each_in_graph(
     graph: &GraphFake,
     expected_results: &[(ItemId, ExpectedResult)],
@@ -160,12 +161,12 @@ pub(crate) fn assert_one_copy_each_in_graph(
     for (address, copies) in expected(expected_results) {
         let messages = graph.messages(&address);
         let visible = messages.iter().filter(|message| message.visible).count();
-        ensure!(visible == copies, "{address} has {visible} and not {copies}");
+        ensure!(visible == copies, "{address} has {visible} messages, expected {copies}");
         ensure!(messages.len() == visible, "{} messages are hidden in {address}", messages.len() - visible);
         ensure!(!messages.iter().any(|message| message.is_draft), "a draft is in {address}");
         let ids: BTreeSet<_> = messages.iter().map(|message| &message.internet_message_id).collect();
         ensure!(ids.len() == copies, "a message is twice in {address}");
-        ensure!(graph.peak(&address) <= 4, "Graph takes 4 requests at once for {address}");
+        ensure!(graph.peak(&address) <= 4, "more than the 4 concurrent requests that Graph accepts for {address}");
     }
     Ok(())
 }
@@ -174,8 +175,8 @@ pub(crate) fn assert_one_copy_each_in_graph(
 /// because it cannot see messages in flight.
 pub(crate) async fn assert_nothing_missing(pipeline: &Pipeline) -> anyhow::Result<()> {
     let all = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
-    let books = Reconciled::of(&Connection::to_machine(&pipeline.machine), all, |_, _| {}).await?;
-    ensure!(books.missing.is_empty(), "missing: {:?}", books.missing);
-    ensure!(books.lost_pages.is_empty() && books.undecided == 0, "{books:?}");
+    let reconciled = Reconciled::of(&Connection::to_machine(&pipeline.machine), all, |_, _| {}).await?;
+    ensure!(reconciled.missing.is_empty(), "missing: {:?}", reconciled.missing);
+    ensure!(reconciled.lost_pages.is_empty() && reconciled.undecided == 0, "{reconciled:?}");
     Ok(())
 }

@@ -26,8 +26,8 @@ fn item(id: &str, now: Timestamp) -> Value {
            "to": [{"name": "Ada", "phone": "+4520123456", "email": ADA}], "text": "The rate is unchanged."})
 }
 
-/// Malicious items that are valid and are filed.
-fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
+/// Returns malicious items that are valid and are filed.
+fn malicious(now: Timestamp) -> Vec<(&'static str, Value)> {
     let with = |id: &'static str, change: &dyn Fn(&mut Value)| {
         let mut item = item(id, now);
         change(&mut item);
@@ -46,10 +46,10 @@ fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
             }
         }),
         with("a long name", &|item| item["from"]["name"] = json!("N".repeat(1 << 20))),
-        with("a crowd", &|item| {
-            let crowd = (0..20_000)
+        with("20,000 participants", &|item| {
+            let participants = (0..20_000)
                 .map(|index| json!({"name": format!("Person {index}"), "phone": format!("+4530{index:06}")}));
-            item["to"].as_array_mut().into_iter().for_each(|to| to.extend(crowd.clone()));
+            item["to"].as_array_mut().into_iter().for_each(|to| to.extend(participants.clone()));
         }),
         with("nul", &|item| {
             item["text"] = json!("a\u{0}b\u{1b}[2J");
@@ -63,15 +63,15 @@ fn nasty(now: Timestamp) -> Vec<(&'static str, Value)> {
         with("../..//\"quoted\" 'id' \\ %2e%2e ?x=1#y \u{1F980}", &|_| {}),
         with("unknown members", &|item| {
             item["__proto__"] = json!({"a": [[[[]]]]});
-            item["type"] = json!("x-of-tomorrow");
+            item["type"] = json!("x-unknown-type");
         }),
         with("many lines", &|item| item["text"] = json!("\r\n".repeat(20_000) + "." + &"\r\n.\r\n".repeat(100))),
         with("one word", &|item| item["text"] = json!("w".repeat(1 << 20))),
-        with("nobody", &|item| item["from"] = json!({})),
+        with("sender without members", &|item| item["from"] = json!({})),
     ]
 }
 
-/// Unusual items with an id, a chat and a time: each is filed with its anomaly and its raw bytes.
+/// Returns unusual items with an id, a chat and a time: each is filed with its anomaly and its raw bytes.
 fn unusual(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
     let replaced = |id: &'static str, from: &str, to: &[u8]| {
         let text = item(id, now).to_string();
@@ -88,28 +88,28 @@ fn unusual(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
         replaced("twice", "\"text\":", b"\"text\":\"first\",\"text\":"),
         replaced("number", "\"+4520123456\"", b"4520123456"),
         replaced("encoded word", "\"Eve\"", b"\"Eve\",\"email\":\"=?utf-8?b?w7g=?=@x.example\""),
-        replaced("nobody else", "\"type\":\"text\"", b"\"type\":null"),
+        replaced("null type", "\"type\":\"text\"", b"\"type\":null"),
     ]
 }
 
-/// Items that violate the contract.
-fn broken(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
-    let written = |id: &str| item(id, now).to_string();
+/// Returns responses that are not items according to the contract.
+fn malformed(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
+    let item_text = |id: &str| item(id, now).to_string();
     let replaced = |id: &'static str, from: &str, to: &str| {
-        let text = written(id);
-        assert!(text.contains(from), "{from} is in the item");
+        let text = item_text(id);
+        assert!(text.contains(from), "{from} is not in the item");
         (id, text.replace(from, to).into_bytes())
     };
     vec![
         replaced("no chat", "\"chat\"", "\"chatter\""),
         replaced("no time", "Time\":", "Clock\":"),
         replaced("another", "\"id\":\"another\"", "\"id\":\"plain\""),
-        ("cut", written("cut").into_bytes()[..100].to_vec()),
+        ("truncated", item_text("truncated").into_bytes()[..100].to_vec()),
         ("latin", b"{\"id\":\"latin\",\"text\":\"\xe6\xf8\xe5\"}".to_vec()),
-        ("nothing", Vec::new()),
+        ("empty", Vec::new()),
         ("null", b"null".to_vec()),
         ("list", b"[1,2,3]".to_vec()),
-        replaced("made to hurt", "\"The rate is unchanged.\"", &format!("[{}0]", "{\"\":0},".repeat(10 << 17))),
+        replaced("many objects", "\"The rate is unchanged.\"", &format!("[{}0]", "{\"\":0},".repeat(10 << 17))),
         ("web page", b"<html>Please log in</html>".to_vec()),
     ]
 }
@@ -121,23 +121,23 @@ async fn respond(State(corpus): State<Arc<(Corpus, Timestamp)>>, uri: Uri) -> im
         let listed: Vec<_> = corpus.keys().map(|id| json!({"id": id, "archivedTime": time})).collect();
         return json!({"items": listed, "nextCursor": null}).to_string().into_bytes();
     };
-    let id = percent_decoded(id);
+    let id = percent_decode(id);
     corpus.get(&id).cloned().unwrap_or_default()
 }
 
-fn percent_decoded(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
+    let mut remaining = text.as_bytes();
+    while let Some((first, after)) = remaining.split_first() {
         let hex = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
-                rest = &after[2..];
+                remaining = &after[2..];
             }
             None => {
                 bytes.push(*first);
-                rest = after;
+                remaining = after;
             }
         }
     }
@@ -147,21 +147,21 @@ fn percent_decoded(text: &str) -> String {
 #[tokio::test]
 async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
     let now = Timestamp::now();
-    let (nasty, unusual, broken) = (nasty(now), unusual(now), broken(now));
-    let mut corpus: Corpus = broken.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())).collect();
+    let (malicious, unusual, malformed) = (malicious(now), unusual(now), malformed(now));
+    let mut corpus: Corpus = malformed.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())).collect();
     corpus.extend(unusual.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.clone())));
-    corpus.extend(nasty.iter().map(|(id, item)| ((*id).to_owned(), item.to_string().into_bytes())));
+    corpus.extend(malicious.iter().map(|(id, item)| ((*id).to_owned(), item.to_string().into_bytes())));
     let ids: Vec<_> = corpus.keys().cloned().collect();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let router = Router::new().fallback(respond).with_state(Arc::new((corpus, now)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let hostile = [("ARCHIVER_URL", url.as_str())];
+    let variables = [("ARCHIVER_URL", url.as_str())];
     let pipeline =
-        Pipeline::start(ItemSource::Api(Sample::many(0, now)), MailSystem::Maildir(vec![ADA.to_owned()]), &hostile)
+        Pipeline::start(ItemSource::Api(Sample::many(0, now)), MailSystem::Maildir(vec![ADA.to_owned()]), &variables)
             .await?;
-    nasty.iter().for_each(|(_, item)| pipeline.keep_confidential(item));
+    malicious.iter().for_each(|(_, item)| pipeline.keep_confidential(item));
     let fetched = pipeline.run(&Pipeline::timer()).await?;
     server.abort();
     assert_eq!(fetched.queued, ids.len() as u64);
@@ -172,42 +172,42 @@ async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
         .into_iter()
         .map(|dead_letter| (dead_letter.attributes.get("item").cloned().unwrap_or_default(), dead_letter.attributes))
         .collect();
-    for (id, _) in &broken {
+    for (id, _) in &malformed {
         let reason = dead_letters.get(*id).and_then(|dead_letter| dead_letter.get("reason")).map(String::as_str);
         assert_eq!(reason, Some("item-malformed"), "{id}");
     }
-    assert_eq!(dead_letters.len(), broken.len(), "{dead_letters:?}");
+    assert_eq!(dead_letters.len(), malformed.len(), "{dead_letters:?}");
 
     let mail = pipeline.mail(ADA)?;
-    assert_eq!(mail.len(), nasty.len() + unusual.len());
+    assert_eq!(mail.len(), malicious.len() + unusual.len());
     let plain = mail.values().find_map(|mail| {
         let parsed = MessageParser::new().parse(mail)?;
         (evidence(&parsed)?["id"] == "plain").then(|| header_names(&parsed))
     });
-    let plain = plain.context("the plain item is not there")?;
+    let plain = plain.context("the plain item is not filed")?;
     for bytes in mail.values() {
         let parsed = MessageParser::new().parse(bytes).context("invalid mail")?;
         let raw = raw_evidence(&parsed).context("no evidence")?;
-        let of = |(id, bytes): &&(&str, Vec<u8>)| match (serde_json::from_slice::<Value>(raw), *id) {
+        let is_source_of = |(id, bytes): &&(&str, Vec<u8>)| match (serde_json::from_slice::<Value>(raw), *id) {
             (Ok(evidence), id) if id != "twice" => evidence["id"] == id,
             _ => bytes == raw,
         };
-        if let Some((id, _)) = unusual.iter().find(of) {
+        if let Some((id, _)) = unusual.iter().find(is_source_of) {
             let text = parsed.body_text(0).unwrap_or_default();
             assert!(text.contains("Anomaly"), "{id}: {text}");
             continue;
         }
         let evidence = evidence(&parsed).context("no evidence")?;
         let id = evidence["id"].as_str().unwrap_or_default();
-        let surprise: Vec<_> = header_names(&parsed).into_iter().filter(|name| !plain.contains(name)).collect();
-        assert!(surprise.is_empty(), "{id}: {surprise:?}");
+        let unexpected: Vec<_> = header_names(&parsed).into_iter().filter(|name| !plain.contains(name)).collect();
+        assert!(unexpected.is_empty(), "{id}: {unexpected:?}");
         assert!(parsed.bcc().is_none(), "{id}");
         let html = parsed.body_html(0).unwrap_or_default();
         assert!(!html.contains("<script") && !html.contains("onerror=alert(1)>"), "{id}");
         assert!(bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "{id}: a line is too long for SMTP");
         assert!(!bytes.contains(&0), "{id}: NUL");
-        let meant = nasty.iter().find(|(other, _)| *other == id).map(|(_, item)| item);
-        assert_eq!(Some(&evidence), meant, "{id}: the evidence is what the archive said");
+        let expected = malicious.iter().find(|(other, _)| *other == id).map(|(_, item)| item);
+        assert_eq!(Some(&evidence), expected, "{id}: the evidence differs from the source's response");
     }
     Ok(())
 }

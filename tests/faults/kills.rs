@@ -1,4 +1,4 @@
-//! SIGKILL at any moment. SOAK=40 does it forty times as often: a thousand kills of each kind.
+//! SIGKILL at any moment. SOAK=40 makes forty times as many kills: a thousand of each kind.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::expectations::{self, SHORT};
 
-/// The sample's day, and this many short messages.
-fn day_and(count: usize) -> anyhow::Result<Sample> {
+/// Returns the items of the sample's day and this many short messages.
+fn day_with_messages(count: usize) -> anyhow::Result<Sample> {
     let mut day: Value = serde_json::from_str(include_str!("../../infra/local/sample/items.json"))?;
     day["people"]["oliver-of-the-many"] =
         json!({"name": "Oliver Marsh", "phone": "+447700900101", "email": "oliver.marsh@example.com"});
@@ -34,9 +34,9 @@ fn day_and(count: usize) -> anyhow::Result<Sample> {
     Ok(Sample::written(&day.to_string(), Timestamp::now())?)
 }
 
-/// Multiplier of the number of kills.
+/// Returns the multiplier of the number of kills.
 pub(crate) fn soak() -> anyhow::Result<usize> {
-    Ok(Variables::read(&["SOAK"]).with_default("SOAK", "how many times as often as usual", 1)?)
+    Ok(Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of kills", 1)?)
 }
 
 /// Invokes fetch repeatedly, for daily runs and backfills, and kills it while it starts, while it works or
@@ -59,14 +59,14 @@ pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -
     killed
 }
 
-/// Seed of the random numbers.
+/// Returns the seed of the random numbers.
 pub(crate) fn seed() -> anyhow::Result<u64> {
     Ok(Variables::read(&["FAULT_SEED"]).with_default("FAULT_SEED", "a number", rand::random())?)
 }
 
 /// Invokes fetch, kills processes until all items are done or the limit is reached, drains the queues, and asserts the
 /// final state. Returns the number of kills.
-async fn killed_often(
+async fn run_with_kills(
     pipeline: &Pipeline,
     expected_results: &[(ItemId, ExpectedResult)],
     kills: usize,
@@ -98,8 +98,8 @@ async fn killed_often(
     pipeline.drain().await?;
     let counted = expectations::assert_final_state(pipeline, &fetched.run, expected_results).await;
     let dead_letters = counted.map_err(|error| error.context(format!("FAULT_SEED={seed}")))?;
-    let spare = dead_letters.values().filter(|dead_letters| **dead_letters > 1).count();
-    assert!(spare <= killed, "FAULT_SEED={seed}: {dead_letters:?}");
+    let extra = dead_letters.values().filter(|dead_letters| **dead_letters > 1).count();
+    assert!(extra <= killed, "FAULT_SEED={seed}: {dead_letters:?}");
     Ok(killed)
 }
 
@@ -107,11 +107,11 @@ async fn killed_often(
 async fn killed_functions_lose_and_duplicate_nothing_in_maildir() -> anyhow::Result<()> {
     let mut left = 25 * soak()?;
     while left > 0 {
-        let sample = day_and(200)?;
+        let sample = day_with_messages(200)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
-        left -= killed_often(&pipeline, &expected_results, left.min(25)).await?;
+        left -= run_with_kills(&pipeline, &expected_results, left.min(25)).await?;
         expectations::assert_one_copy_each(&pipeline, &expected_results)?;
     }
     Ok(())
@@ -125,10 +125,10 @@ async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Resul
         for address in mailboxes()? {
             graph.add(User::new(address.as_str()));
         }
-        let sample = day_and(200)?;
+        let sample = day_with_messages(200)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
-        left -= killed_often(&pipeline, &expected_results, left.min(25)).await?;
+        left -= run_with_kills(&pipeline, &expected_results, left.min(25)).await?;
         expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     }
     Ok(())
@@ -138,7 +138,7 @@ async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Resul
 pub(crate) async fn killed_fetch_loses_no_id_and_causes_no_second_copy() -> anyhow::Result<()> {
     let mut killed = 0;
     for _ in 0..soak()? {
-        let sample = day_and(20)?;
+        let sample = day_with_messages(20)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
@@ -153,6 +153,6 @@ pub(crate) async fn killed_fetch_loses_no_id_and_causes_no_second_copy() -> anyh
         };
         settled.await.with_context(|| format!("FAULT_SEED={seed}"))?;
     }
-    assert!(killed > 0, "fetch was never met at work");
+    assert!(killed > 0, "fetch was never killed while it worked");
     Ok(())
 }

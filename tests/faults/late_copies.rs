@@ -13,7 +13,7 @@ use aws_sdk_sqs::Client;
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
 use harness::{
     ItemSource, MailSystem, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -27,7 +27,7 @@ use serde_json::json;
 use crate::expectations::{self, SHORT};
 
 /// Wait for a copy with unknown outcome, and the first retry delay of the tests.
-const SETTLES: SignedDuration = SignedDuration::from_secs(12);
+const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(12);
 
 /// Runs convert until it is done and receives the one batch for import.
 async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
@@ -45,11 +45,11 @@ async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
 async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
     let found = pipeline.keys(keys::OUTCOMES).await?;
     let key = found.first().context("no outcome")?;
-    let object = pipeline.store.get(key, 1 << 20).await?.context("an outcome that was listed")?;
+    let object = pipeline.store.get(key, 1 << 20).await?.context("a listed outcome is missing")?;
     Ok(Outcome::parse(&object.bytes)?)
 }
 
-async fn held_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
+async fn leased_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
     Ok(outcome(pipeline).await?.lease.context("the item has no lease")?.until)
 }
 
@@ -65,10 +65,13 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
     graph.fault(On::kind(Kind::MessageCreate).nth(2), Fault::Refuse(Refusal::new(403, "ErrorAccessDenied")));
-    let begun = Timestamp::now();
+    let begin = Timestamp::now();
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert!(pipeline.logs().contains("configuration error"), "{}", pipeline.logs());
-    assert!(held_until(&pipeline).await? >= begun + SETTLES, "it is not filed again while the copy may appear");
+    assert!(
+        leased_until(&pipeline).await? >= begin + SETTLE_TIME,
+        "the item would be filed again while the copy may still appear"
+    );
     batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
 
     gate.open();
@@ -80,23 +83,23 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
 
 #[tokio::test]
 async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::Result<()> {
-    let sample = expectations::sample(&[expectations::filed("cut off")])?;
+    let sample = expectations::sample(&[expectations::filed("interrupted")])?;
     let graph = expectations::tenant().await?;
-    // The wait of a deployment: a minute. The test does not wait.
+    // Has the wait of a deployment, a minute. The test does not wait for its end.
     let variables = [("RETRY_BASE_SECONDS", "5")];
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (_, batch) = import_batch(&pipeline).await?;
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::DoLater(gate.clone()));
-    let held = Gate::default();
-    graph.fault(On::kind(Kind::MessageSearch).times(usize::MAX), Fault::HoldBefore(held.clone()));
-    let begun = Timestamp::now();
+    let search_gate = Gate::default();
+    graph.fault(On::kind(Kind::MessageSearch).times(usize::MAX), Fault::HoldBefore(search_gate.clone()));
+    let begin = Timestamp::now();
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     let failed = batch.ids().map(str::to_owned).collect();
     assert_eq!(evaluate(&response, batch.ids()), BatchResult::Done(failed));
-    assert!(held_until(&pipeline).await? >= begun + SignedDuration::from_mins(1));
-    held.open();
+    assert!(leased_until(&pipeline).await? >= begin + SignedDuration::from_mins(1));
+    search_gate.open();
     gate.open();
     Ok(())
 }
@@ -123,17 +126,17 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
 
     // After import's lease, writes of the outcome fail until import reads it.
     let step = Arc::new(AtomicU8::new(0));
-    let seen = Arc::clone(&step);
-    let proxy = Cutter::start(move |request| {
+    let shared_step = Arc::clone(&step);
+    let proxy = FaultProxy::start(move |request| {
         let line = request.lines().next().unwrap_or_default();
         let is_claim = request.contains("\"claim\":");
-        match (seen.load(Ordering::SeqCst), line.starts_with("PUT "), line.contains("/outcomes/")) {
-            (0, true, true) if is_claim => seen.store(1, Ordering::SeqCst),
-            (1, true, true) => return Cut::Before,
-            (1, false, true) => seen.store(2, Ordering::SeqCst),
+        match (shared_step.load(Ordering::SeqCst), line.starts_with("PUT "), line.contains("/outcomes/")) {
+            (0, true, true) if is_claim => shared_step.store(1, Ordering::SeqCst),
+            (1, true, true) => return ConnectionFault::BeforeExecution,
+            (1, false, true) => shared_step.store(2, Ordering::SeqCst),
             _ => {}
         }
-        Cut::Never
+        ConnectionFault::None
     });
     let proxy = proxy.await?;
     let pipeline =
@@ -146,11 +149,11 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
 
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
-    let begun = Timestamp::now();
+    let begin = Timestamp::now();
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
-    assert_eq!(step.load(Ordering::SeqCst), 2, "the note failed");
-    assert!(held_until(&pipeline).await? >= begun + SETTLES);
-    assert_eq!(outcome(&pipeline).await?.mailboxes.len(), 49, "what was filed is noted in the end");
+    assert_eq!(step.load(Ordering::SeqCst), 2, "the write of the outcome did not fail");
+    assert!(leased_until(&pipeline).await? >= begin + SETTLE_TIME);
+    assert_eq!(outcome(&pipeline).await?.mailboxes.len(), 49, "the last outcome does not have every filed copy");
     batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
 
     gate.open();

@@ -19,8 +19,8 @@ use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    cuts::{Periodic, through},
     expectations::SHORT,
+    interruptions::{PeriodicFaults, start_through_proxy},
     kills::{fetch_killed, seed},
 };
 
@@ -77,13 +77,14 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     assert_each_filed_once(&pipeline, MAILS).await.with_context(|| format!("FAULT_SEED={seed}"))
 }
 
-/// A run that failed, or had no time left, is reported, and the next one does the rest.
+/// Runs fetch until a run is complete. A run that failed, or had no time left, is reported, and the next run does the
+/// rest.
 async fn fetch_until_complete(pipeline: &Pipeline) -> anyhow::Result<()> {
-    const TRIES: usize = 30;
+    const MAX_FAILURES: usize = 30;
     let mut failed = 0;
     while !pipeline.machine.fetch(&Pipeline::backfill()).await.is_ok_and(|fetched| fetched.complete) {
         failed += 1;
-        ensure!(failed < TRIES, "fetch failed {TRIES} times:\n{}", pipeline.logs());
+        ensure!(failed < MAX_FAILURES, "fetch failed {MAX_FAILURES} times:\n{}", pipeline.logs());
     }
     Ok(())
 }
@@ -91,29 +92,30 @@ async fn fetch_until_complete(pipeline: &Pipeline) -> anyhow::Result<()> {
 async fn assert_each_filed_once(pipeline: &Pipeline, mails: usize) -> anyhow::Result<()> {
     let mut copies: BTreeMap<String, usize> = BTreeMap::new();
     for bytes in pipeline.mail(ADA)?.into_values() {
-        let message = MessageParser::new().parse(&bytes).context("no mail")?;
+        let message = MessageParser::new().parse(&bytes).context("invalid mail")?;
         let item = message.attachments().find(|part| part.attachment_name() == Some("whatsapp-item.json"));
         let item: Value = serde_json::from_slice(item.context("no evidence")?.contents())?;
         *copies.entry(item["id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     }
     ensure!(copies.len() == mails, "{} of {mails} are filed", copies.len());
     ensure!(copies.values().all(|count| *count == 1), "{copies:?}");
-    ensure!(pipeline.dead_letters().await?.is_empty(), "dead letters");
+    ensure!(pipeline.dead_letters().await?.is_empty(), "there are dead letters");
     Ok(())
 }
 
 #[tokio::test]
-async fn vendors_zip_is_filed_once_when_requests_are_cut() -> anyhow::Result<()> {
+async fn vendors_zip_is_filed_once_when_requests_are_interrupted() -> anyhow::Result<()> {
     const MAILS: usize = 40;
-    let (cutter, interruptions) = Periodic::start(11, 5).await?;
+    let (proxy, interruptions) = PeriodicFaults::start(11, 5).await?;
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
-    let pipeline = through(&cutter, Pace::default(), ItemSource::Mails, MailSystem::Maildir(addresses)).await?;
+    let pipeline =
+        start_through_proxy(&proxy, Pace::default(), ItemSource::Mails, MailSystem::Maildir(addresses)).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
     interruptions.arm(true);
     fetch_until_complete(&pipeline).await?;
     pipeline.drain().await?;
-    ensure!(interruptions.cuts() > 0, "no request was interrupted");
+    ensure!(interruptions.count() > 0, "no request was interrupted");
     interruptions.arm(false);
     assert_each_filed_once(&pipeline, MAILS).await
 }

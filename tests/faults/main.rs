@@ -1,10 +1,10 @@
 //! Fault injection with the real binaries: no item is lost or filed twice.
 
-mod cuts;
 mod deadlines;
 mod delivery;
 mod expectations;
 mod hostile;
+mod interruptions;
 mod kills;
 mod large_items;
 mod late_copies;

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use graph_fake::{Fault, Gate, GraphFake, Kind, On, Refusal, User};
 use harness::{
     ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::sample_source::{
@@ -19,8 +19,8 @@ use model::ItemId;
 use serde_json::json;
 
 use crate::{
-    cuts,
     expectations::{self, ADA, BOB, SHORT, filed},
+    interruptions,
     soak::PACE,
 };
 
@@ -34,14 +34,15 @@ async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
     let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[]).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
         status,
         retry_after: retry_after.map(str::to_owned),
     };
     let date = http_date(Timestamp::now() + SignedDuration::from_secs(3));
-    let down = [
+    let faults = [
         (OnArchive::Lists, 6, status(503, None)),
         (OnArchive::Item("item/7".to_owned()), 1, ArchiveFault::Stall),
         (OnArchive::Items, 60, status(503, None)),
@@ -50,7 +51,7 @@ async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
         (OnArchive::Items, 5, status(429, Some("in a while"))),
         (OnArchive::Items, 10, ArchiveFault::Break),
     ];
-    for (on, times, fault) in down {
+    for (on, times, fault) in faults {
         source.inject_fault(Rule { on, times, fault });
     }
     // A failed run reports an error and does not move the cursor; the next one does its work.
@@ -99,7 +100,7 @@ async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()>
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     for address in mailboxes()? {
-        assert!(graph.peak(address.as_str()) <= 4, "Graph's own limit");
+        assert!(graph.peak(address.as_str()) <= 4, "more concurrent requests than Graph accepts");
     }
     Ok(())
 }
@@ -107,27 +108,27 @@ async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()>
 /// An outage of this length takes about 6 receives if the waits double from a second (1 + 2 + 4 + 8 + 16 s). If they did
 /// not grow, it would take more than this limit, and SQS would dead-letter the items. DESIGN.md of sqs-batch has the sum
 /// with the template's numbers.
-const RECEIVES: u32 = 9;
+const MAX_RECEIVES: u32 = 9;
 
 #[tokio::test]
 async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> {
-    const EACH: Duration = Duration::from_secs(6);
+    const OUTAGE: Duration = Duration::from_secs(6);
     let graph = expectations::tenant().await?;
     let items: Vec<_> = (0..30).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let pace = Pace { max_receives: RECEIVES, ..SHORT };
+    let pace = Pace { max_receives: MAX_RECEIVES, ..SHORT };
     let pipeline = Pipeline::start_at(pace, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
 
     let throttle = |wait: &str| Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after(wait));
-    let in_a_moment = http_date(Timestamp::now() + SignedDuration::from_secs(18));
+    let in_18_seconds = http_date(Timestamp::now() + SignedDuration::from_secs(18));
     let gate = Gate::default();
     let graph_faults = [
         throttle("1"),
         throttle("2.128"),
-        throttle(&in_a_moment),
+        throttle(&in_18_seconds),
         Fault::Refuse(Refusal::new(503, "ErrorServerBusy")),
         Fault::Reset,
         Fault::HoldBefore(gate.clone()),
@@ -154,18 +155,18 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
     }
     graph.fault(On::any().times(usize::MAX), Fault::Reset);
     let working = pipeline.machine.work();
-    for (of_graph, of_archive) in graph_faults.into_iter().zip(archive_faults) {
+    for (graph_fault, archive_fault) in graph_faults.into_iter().zip(archive_faults) {
         // Without a pause: a request between two outages would succeed.
-        graph.only_fault(On::any().times(usize::MAX), of_graph);
+        graph.only_fault(On::any().times(usize::MAX), graph_fault);
         source.clear_faults();
         for index in 0..15 {
             let on = OnArchive::Item(format!("item/{index}"));
-            source.inject_fault(Rule { on, times: u64::MAX, fault: of_archive.clone() });
+            source.inject_fault(Rule { on, times: u64::MAX, fault: archive_fault.clone() });
         }
         // The outage itself is a period of time, so the test sleeps.
-        tokio::time::sleep(EACH).await;
+        tokio::time::sleep(OUTAGE).await;
     }
-    ensure!(graph.visible(ADA).is_empty() && graph.visible(BOB).is_empty(), "nothing is filed in an outage");
+    ensure!(graph.visible(ADA).is_empty() && graph.visible(BOB).is_empty(), "a copy was filed during the outage");
     graph.clear_faults();
     gate.open();
     source.clear_faults();
@@ -185,19 +186,20 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     let expected_results: Vec<_> = sample.expected_results().collect();
     // Secrets Manager fails for all attempts of the SDK, once before and once after the request is executed.
     let requested = AtomicU32::new(0);
-    let cutter = Cutter::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
-        true => match requested.fetch_add(1, Ordering::SeqCst) / cuts::SDK_TRIES {
-            1 | 3 => Cut::Before,
-            2 | 4 => Cut::After,
-            _ => Cut::Never,
+    let proxy = FaultProxy::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
+        true => match requested.fetch_add(1, Ordering::SeqCst) / interruptions::SDK_ATTEMPTS {
+            1 | 3 => ConnectionFault::BeforeExecution,
+            2 | 4 => ConnectionFault::AfterExecution,
+            _ => ConnectionFault::None,
         },
-        false => Cut::Never,
+        false => ConnectionFault::None,
     });
-    let cutter = cutter.await?;
-    let pipeline = cuts::through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
+    let proxy = proxy.await?;
+    let pipeline =
+        interruptions::start_through_proxy(&proxy, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    // The directory and the login endpoint are down; then a valid token is rejected.
+    // The directory and the login endpoint are unavailable; then a valid token is rejected.
     graph.fault(On::kind(Kind::UserByName).times(20), Fault::Refuse(Refusal::new(503, "serviceNotAvailable")));
     graph.fault(On::kind(Kind::Token).times(6), Fault::Reset);
     let working = pipeline.machine.work();

@@ -13,7 +13,7 @@ use aws_sdk_sqs::Client;
 use graph_fake::{Fault, GraphFake, Kind, On, Refusal};
 use harness::{
     ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::SignedDuration;
 use local::{
@@ -27,7 +27,7 @@ use runtime::Variables;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{cuts::through, expectations};
+use crate::{expectations, interruptions::start_through_proxy};
 
 /// Long enough for the large items on a busy machine.
 pub(crate) const PACE: Pace =
@@ -39,31 +39,32 @@ struct Totals {
     items: usize,
     runs: usize,
     kills: usize,
-    cuts: usize,
-    twins: usize,
+    interruptions: usize,
+    concurrent_deliveries: usize,
     duplicates: usize,
 }
 
 /// Random interruptions of requests to AWS.
-struct Cuts {
+struct RandomInterruptions {
     chance: StdRng,
     /// Remaining consecutive interruptions and their kind. Enough of them exhaust the SDK's attempts.
-    storm: (u32, Cut),
-    cut: usize,
+    remaining: (u32, ConnectionFault),
+    interrupted: usize,
 }
 
-impl Cuts {
-    fn decide(&mut self) -> Cut {
-        if self.storm.0 == 0 && self.chance.random_bool(0.02) {
-            let cut = if self.chance.random() { Cut::Before } else { Cut::After };
-            self.storm = (if self.chance.random_bool(0.3) { self.chance.random_range(2..12) } else { 1 }, cut);
+impl RandomInterruptions {
+    fn decide(&mut self) -> ConnectionFault {
+        if self.remaining.0 == 0 && self.chance.random_bool(0.02) {
+            let fault =
+                if self.chance.random() { ConnectionFault::BeforeExecution } else { ConnectionFault::AfterExecution };
+            self.remaining = (if self.chance.random_bool(0.3) { self.chance.random_range(2..12) } else { 1 }, fault);
         }
-        if self.storm.0 == 0 {
-            return Cut::Never;
+        if self.remaining.0 == 0 {
+            return ConnectionFault::None;
         }
-        self.storm.0 -= 1;
-        self.cut += 1;
-        self.storm.1
+        self.remaining.0 -= 1;
+        self.interrupted += 1;
+        self.remaining.1
     }
 }
 
@@ -90,7 +91,7 @@ fn items(chance: &mut StdRng) -> Vec<Value> {
     items
 }
 
-fn misbehave(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) {
+fn inject_faults(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) {
     let kinds = [
         Kind::Token,
         Kind::UserByName,
@@ -133,32 +134,32 @@ fn misbehave(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) {
     }
 }
 
-/// Runs a daily run and backfills and repeats failed ones. Returns the complete runs.
-async fn fetches(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model::RunId>> {
-    const TRIES: usize = 60;
-    let mut whole = Vec::new();
+/// Starts two daily runs and two backfills, and repeats those that fail. Returns the runs that listed every item.
+async fn run_fetch(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model::RunId>> {
+    const MAX_ATTEMPTS: usize = 60;
+    let mut complete = Vec::new();
     for event in [Pipeline::timer(), Pipeline::backfill(), Pipeline::timer(), Pipeline::backfill()] {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             match pipeline.machine.fetch(&event).await {
                 Ok(fetched) => {
                     if fetched.complete && fetched.queued == count as u64 {
-                        whole.push(fetched.run);
+                        complete.push(fetched.run);
                     }
                     break;
                 }
                 Err(error) => {
-                    tries += 1;
-                    ensure!(tries < TRIES, "fetch failed {TRIES} times: {error}");
+                    attempts += 1;
+                    ensure!(attempts < MAX_ATTEMPTS, "fetch failed {MAX_ATTEMPTS} times: {error}");
                 }
             }
         }
     }
-    ensure!(whole.len() >= 2, "the backfills list everything");
-    Ok(whole)
+    ensure!(complete.len() >= 2, "fewer than two runs listed every item");
+    Ok(complete)
 }
 
-async fn kills(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -> usize {
+async fn kill_processes(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -> usize {
     let mut killed = 0;
     for _ in 0..kills {
         // The time of the kill is random; the test waits for nothing.
@@ -175,10 +176,10 @@ async fn kills(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -> usize {
 }
 
 /// Delivers batches to two processes concurrently, as SQS may.
-async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyhow::Result<usize> {
+async fn deliver_twice(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyhow::Result<usize> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
-    let mut given = 0;
+    let mut delivered = 0;
     for _ in 0..batches {
         let (step, queue) =
             if chance.random() { (Step::Convert, &resources.convert) } else { (Step::Import, &resources.import) };
@@ -190,13 +191,13 @@ async fn twins(pipeline: &Pipeline, batches: usize, mut chance: StdRng) -> anyho
         for response in [responses.0, responses.1].into_iter().flatten() {
             batch.settle(&client, queue, &evaluate(&response, batch.ids())).await?;
         }
-        given += batch.len();
+        delivered += batch.len();
     }
-    Ok(given)
+    Ok(delivered)
 }
 
 /// Queues some tasks of a run again, in random order.
-async fn duplicates(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
+async fn queue_again(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
     let mut pages = Vec::new();
     let list = pipeline.store.list(keys::RUNS, |page| {
         // The record of the run has the same prefix.
@@ -206,7 +207,7 @@ async fn duplicates(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<
     list.await?;
     let page = pages.choose(chance).context("no run has a manifest")?;
     let run = page.split('/').nth(1).unwrap_or_default();
-    let manifest = pipeline.store.get(page, 1 << 24).await?.context("the page is gone")?;
+    let manifest = pipeline.store.get(page, 1 << 24).await?.context("the page is missing")?;
     let mut queued = 0;
     for line in manifest.bytes.split(|byte| *byte == b'\n').rev().filter(|line| !line.is_empty()) {
         let Listed { item, archived_time } = serde_json::from_slice(line)?;
@@ -225,51 +226,53 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     let expected_results: Vec<_> = sample.expected_results().collect();
     let graph = expectations::tenant().await?;
 
-    let cuts =
-        Arc::new(Mutex::new(Cuts { chance: StdRng::seed_from_u64(chance.random()), storm: (0, Cut::Never), cut: 0 }));
+    let interruptions = Arc::new(Mutex::new(RandomInterruptions {
+        chance: StdRng::seed_from_u64(chance.random()),
+        remaining: (0, ConnectionFault::None),
+        interrupted: 0,
+    }));
     let armed = Arc::new(AtomicBool::new(false));
-    let (judged, is_armed) = (Arc::clone(&cuts), Arc::clone(&armed));
-    let cutter = Cutter::start(move |_| match is_armed.load(Ordering::SeqCst) {
-        true => judged.lock().unwrap_or_else(PoisonError::into_inner).decide(),
-        false => Cut::Never,
+    let (shared, is_armed) = (Arc::clone(&interruptions), Arc::clone(&armed));
+    let proxy = FaultProxy::start(move |_| match is_armed.load(Ordering::SeqCst) {
+        true => shared.lock().unwrap_or_else(PoisonError::into_inner).decide(),
+        false => ConnectionFault::None,
     });
-    let cutter = cutter.await?;
-    let pipeline = through(&cutter, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
+    let proxy = proxy.await?;
+    let pipeline = start_through_proxy(&proxy, PACE, ItemSource::Api(sample), MailSystem::Graph(&graph)).await?;
     pipeline.put_user_map("phone,email\n+4520999999,nobody@example.com\n").await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
-    misbehave(&graph, source, &mut chance);
+    inject_faults(&graph, source, &mut chance);
     armed.store(true, Ordering::SeqCst);
 
     let working = pipeline.machine.work();
     let (to_kill, batches) = (chance.random_range(0..20), chance.random_range(0..6));
-    let others = [chance.random(), chance.random()].map(StdRng::seed_from_u64);
-    let [killer, doubler] = others;
-    let (runs, killed, twins) = tokio::join!(
-        fetches(&pipeline, expected_results.len()),
-        kills(&pipeline, to_kill, killer),
-        twins(&pipeline, batches, doubler)
+    let [kill_chance, delivery_chance] = [chance.random(), chance.random()].map(StdRng::seed_from_u64);
+    let (runs, killed, delivered_twice) = tokio::join!(
+        run_fetch(&pipeline, expected_results.len()),
+        kill_processes(&pipeline, to_kill, kill_chance),
+        deliver_twice(&pipeline, batches, delivery_chance)
     );
-    let (runs, twins) = (runs?, twins?);
-    let duplicates = duplicates(&pipeline, &mut chance).await?;
+    let (runs, delivered_twice) = (runs?, delivered_twice?);
+    let duplicates = queue_again(&pipeline, &mut chance).await?;
     working.stop().await;
 
     armed.store(false, Ordering::SeqCst);
     graph.clear_faults();
     source.clear_faults();
     pipeline.drain().await?;
-    let cut = cuts.lock().unwrap_or_else(PoisonError::into_inner).cut;
+    let interrupted = interruptions.lock().unwrap_or_else(PoisonError::into_inner).interrupted;
     expectations::assert_nothing_missing(&pipeline).await?;
     // The run that counts an item is random: the one whose task was processed first.
     let dead_letters = expectations::check_dead_letters(&pipeline, &expected_results).await?;
     // A second dead letter requires a lost response to the first, or a kill directly after it.
-    let spare: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
-    ensure!(spare <= cut + killed, "{spare} extra dead letters, {cut} cuts, {killed} kills");
+    let extra: usize = dead_letters.values().map(|dead_letters| dead_letters - 1).sum();
+    ensure!(extra <= interrupted + killed, "{extra} extra dead letters, {interrupted} interruptions, {killed} kills");
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     totals.items += expected_results.len();
     totals.runs += runs.len();
     totals.kills += killed;
-    totals.cuts += cut;
-    totals.twins += twins;
+    totals.interruptions += interrupted;
+    totals.concurrent_deliveries += delivered_twice;
     totals.duplicates += duplicates;
     Ok(())
 }
@@ -278,7 +281,7 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
 async fn soak_of_combined_faults_loses_and_duplicates_nothing() -> anyhow::Result<()> {
     let variables = Variables::read(&["SOAK_SEED", "SOAK_MINUTES"]);
     let seed: u64 = variables.with_default("SOAK_SEED", "a number", 1)?;
-    let minutes: i64 = variables.with_default("SOAK_MINUTES", "how many minutes", 0)?;
+    let minutes: i64 = variables.with_default("SOAK_MINUTES", "a number of minutes", 0)?;
     let ends = Instant::now() + Duration::try_from(SignedDuration::from_mins(minutes)).unwrap_or_default();
     let mut totals = Totals::default();
     for round_seed in seed.. {

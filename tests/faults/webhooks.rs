@@ -15,8 +15,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::{
-    cuts::{Periodic, through},
     expectations::SHORT,
+    interruptions::{PeriodicFaults, start_through_proxy},
     kills::{seed, soak},
 };
 
@@ -26,7 +26,7 @@ const CLIENT: &str = "447700900123";
 /// Number of concurrent senders. Meta sends webhooks concurrently, too.
 const SENDERS: usize = 8;
 
-/// A text of at least this many bytes.
+/// Returns a text of at least this many bytes.
 fn text(stanza: u32, bytes: usize) -> Vec<u8> {
     let text = format!("Message {stanza}{}", "x".repeat(bytes));
     let value = json!({
@@ -62,7 +62,7 @@ async fn assert_each_filed_once(pipeline: &Pipeline, count: u32) -> anyhow::Resu
     }
     ensure!(copies.len() == count as usize, "{} of {count} are filed, {} were listed", copies.len(), fetched.listed);
     ensure!(copies.values().all(|copies| *copies == 1), "{copies:?}");
-    ensure!(pipeline.dead_letters().await?.is_empty(), "dead letters");
+    ensure!(pipeline.dead_letters().await?.is_empty(), "there are dead letters");
     Ok(())
 }
 
@@ -102,15 +102,15 @@ async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
 #[tokio::test]
 async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> {
     const WEBHOOKS: u32 = 60;
-    let (cutter, interruptions) = Periodic::start(7, 3).await?;
-    let pipeline = through(&cutter, SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?).await?;
+    let (proxy, interruptions) = PeriodicFaults::start(7, 3).await?;
+    let pipeline = start_through_proxy(&proxy, SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?).await?;
     pipeline.put_user_map(user_map()).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     interruptions.arm(true);
     let working = pipeline.machine.work_receive().context("no event source")?;
     deliver(&sender, 0..WEBHOOKS, 0).await?;
     // Webhooks are sent again also because all processes are busy, so the attempts would not show it.
-    assert!(interruptions.cuts() > 0, "no request was interrupted");
+    assert!(interruptions.count() > 0, "no request was interrupted");
     pipeline.store_events().await?;
     working.stop().await;
     // Requests of the other functions have their own tests.
@@ -168,7 +168,7 @@ async fn history_of_three_megabytes_is_stored_whole() -> anyhow::Result<()> {
     let entry = json!([{"id": "900100200300400", "changes": [{"field": "history", "value": value}]}]);
     let body = json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes();
     ensure!((2_800_000..3 << 20).contains(&body.len()), "{} bytes", body.len());
-    ensure!(sender.deliver(&body).await?.attempts == 1, "it was not confirmed at once");
+    ensure!(sender.deliver(&body).await?.attempts == 1, "the webhook was not confirmed at the first attempt");
     pipeline.store_events().await?;
     pipeline.until_logged("webhook split").await?;
     let fetched = pipeline.machine.fetch(&Pipeline::backfill()).await?;

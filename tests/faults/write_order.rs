@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use aws::s3::{Condition, Put};
 use harness::{
     ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::event_source::depth;
@@ -17,14 +17,15 @@ use model::{Cursor, ItemId, Outcome, RunId, Sha256, keys};
 use serde_json::json;
 
 use crate::{
-    cuts::through,
     expectations::{self, ADA, BOB, filed},
+    interruptions::start_through_proxy,
 };
 
 #[tokio::test]
 async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
     let sample = expectations::sample(&[filed("item/1")])?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[]).await?;
     let id: ItemId = "item/1".parse()?;
     let key = keys::mime(&id.key());
     // Rendered differently by an earlier release.
@@ -37,11 +38,14 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
     };
     pipeline.store.put(put, Condition::Absent).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let kept = pipeline.store.get(&key, 1 << 20).await?.context("the evidence is gone")?;
+    let kept = pipeline.store.get(&key, 1 << 20).await?.context("the evidence is missing")?;
     assert_eq!(kept.bytes, earlier.as_bytes());
     for address in [ADA, BOB] {
         let mail = pipeline.mail(address)?;
-        assert!(mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()), "{address} has the evidence");
+        assert!(
+            mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()),
+            "the copy of {address} is not the evidence"
+        );
     }
     // A later attempt looks up the copy by it.
     let outcome = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
@@ -52,16 +56,17 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
 #[tokio::test]
 async fn cursor_never_moves_backwards() -> anyhow::Result<()> {
     let sample = expectations::sample(&[filed("item/1")])?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::two()), &[]).await?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[]).await?;
     // Later than the end of a run's window, which is 5 minutes ago.
-    let ahead = Timestamp::now() - SignedDuration::from_mins(2);
-    let cursor = json!({"v": 1, "archived_time": ahead, "run": "20260101T000000Z-daily-00000000"});
+    let later = Timestamp::now() - SignedDuration::from_mins(2);
+    let cursor = json!({"v": 1, "archived_time": later, "run": "20260101T000000Z-daily-00000000"});
     pipeline.put(keys::CURSOR, cursor.to_string()).await?;
     for event in [Pipeline::timer(), Pipeline::backfill()] {
         pipeline.machine.fetch(&event).await?;
         let stored = pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
         let stored: Cursor = serde_json::from_slice(&stored.bytes)?;
-        assert_eq!(stored.archived_time, ahead);
+        assert_eq!(stored.archived_time, later);
     }
     Ok(())
 }
@@ -69,25 +74,32 @@ async fn cursor_never_moves_backwards() -> anyhow::Result<()> {
 #[tokio::test]
 async fn id_is_queued_only_after_its_manifest_is_written() -> anyhow::Result<()> {
     let sample = expectations::sample(&[filed("item/1"), filed("item/2")])?;
-    let down = Arc::new(AtomicBool::new(true));
-    let judged = Arc::clone(&down);
-    let cutter = Cutter::start(move |request| {
+    let is_unavailable = Arc::new(AtomicBool::new(true));
+    let shared = Arc::clone(&is_unavailable);
+    let proxy = FaultProxy::start(move |request| {
         // The manifest itself, not the run record, which is written before.
-        let manifest =
+        let is_manifest =
             request.starts_with("PUT") && request.lines().next().is_some_and(|line| line.contains("/items-"));
-        if manifest && judged.load(Ordering::SeqCst) { Cut::Before } else { Cut::Never }
+        if is_manifest && shared.load(Ordering::SeqCst) {
+            ConnectionFault::BeforeExecution
+        } else {
+            ConnectionFault::None
+        }
     });
-    let cutter = cutter.await?;
-    let to = MailSystem::Maildir(expectations::two());
-    let pipeline = through(&cutter, Pace::default(), ItemSource::Api(sample), to).await?;
-    ensure!(pipeline.machine.fetch(&Pipeline::timer()).await.is_err(), "a run without a manifest is loud");
+    let proxy = proxy.await?;
+    let to = MailSystem::Maildir(expectations::both_mailboxes());
+    let pipeline = start_through_proxy(&proxy, Pace::default(), ItemSource::Api(sample), to).await?;
+    ensure!(
+        pipeline.machine.fetch(&Pipeline::timer()).await.is_err(),
+        "a run without a manifest was reported as complete"
+    );
     let convert = &pipeline.machine.resources.convert;
     assert_eq!(depth(&pipeline.machine.cloud, convert).await?.total(), 0);
     let cursor = pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
     let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
     let day = SignedDuration::from_hours(24);
-    assert!(cursor.archived_time <= Timestamp::now() - day, "the cursor stays before what is not queued");
-    down.store(false, Ordering::SeqCst);
+    assert!(cursor.archived_time <= Timestamp::now() - day, "the cursor is later than items that are not queued");
+    is_unavailable.store(false, Ordering::SeqCst);
     let run: RunId = pipeline.machine.fetch(&Pipeline::timer()).await?.run;
     ensure!(pipeline.store.get(&keys::manifest(&run, 1), 1 << 20).await?.is_some());
     assert_eq!(depth(&pipeline.machine.cloud, convert).await?.total(), 2);

@@ -14,7 +14,7 @@ use crate::transcript::{assert_transcript, transcript, transcript_with_reply};
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 
-/// A text message to a recipient who has no mailbox.
+/// Returns a text message to a recipient who has no mailbox.
 fn text(id: &str, from: &str) -> Value {
     json!({"expect": "unmapped", "item": {
         "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
@@ -109,7 +109,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     let date = jiff::civil::Date::strptime("%Y%m%d", &run.as_str()[..8]).unwrap().to_string();
     let report = ["report", "--date", &date];
 
-    // Listed, and not processed yet.
+    // The items are listed and not processed yet.
     day.check("day-reconcile-undecided", &["reconcile"]).await;
     day.check("day-report-in-flight", &report).await;
     day.pipeline.drain().await.unwrap();
@@ -125,7 +125,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check("day-show", &["dead-letters", "show", "of-bob"]).await;
     day.check("day-show-none", &["dead-letters", "show", "of-ada"]).await;
 
-    mapping(&day).await;
+    check_mapping_commands(&day).await;
 
     day.check("day-replay-without-confirmation", &["dead-letters", "replay"]).await;
     day.check("day-replay-nothing", &["dead-letters", "replay", "--reason", "oversize", "--yes"]).await;
@@ -172,7 +172,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check("day-reconcile-found-again", &["reconcile", "--json"]).await;
 }
 
-async fn mapping(day: &Day) {
+async fn check_mapping_commands(day: &Day) {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let file = directory.path().join(name);

@@ -11,7 +11,7 @@ use crate::{
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "operator"), ("AWS_SECRET_ACCESS_KEY", "operator")];
 
 #[tokio::test]
-async fn wrongly_named_deployment_is_reported_with_a_remedy() {
+async fn invalid_selection_of_a_deployment_has_a_remedy() {
     let region = ("AWS_REGION", "eu-west-1");
     for (name, arguments, variables) in [
         ("no-deployment", &["status"][..], vec![]),
@@ -31,7 +31,7 @@ async fn wrongly_named_deployment_is_reported_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn stack_is_found_by_name_and_a_foreign_one_is_rejected() {
+async fn stack_is_found_by_name_and_another_stack_is_rejected() {
     let stack = Stack::start().await;
     assert_transcript(
         "status",

@@ -17,7 +17,7 @@ use crate::{
 const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
 
 /// Returns the lines that differ from the healthy deployment's.
-fn changed(healthy: &str, now: &str) -> String {
+fn changed_lines(healthy: &str, now: &str) -> String {
     let healthy: Vec<_> = healthy.lines().collect();
     let lines = now.lines().filter(|line| line.starts_with("exit code") || !healthy.contains(line));
     lines.collect::<Vec<_>>().join("\n")
@@ -32,7 +32,7 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     let healthy = stack.run(&DOCTOR).await;
     assert_transcript("doctor", &healthy);
     let check = async |name: &str| {
-        assert_transcript(&format!("doctor-{name}"), &changed(&healthy, &stack.run(&DOCTOR).await));
+        assert_transcript(&format!("doctor-{name}"), &changed_lines(&healthy, &stack.run(&DOCTOR).await));
     };
     let config = stack.cloud.config();
 
@@ -59,14 +59,14 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     check("mailbox-out-of-scope").await;
     stack.graph.clear_faults();
     let missing = stack.run(&["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
-    assert_transcript("doctor-mailbox-missing", &changed(&healthy, &missing));
+    assert_transcript("doctor-mailbox-missing", &changed_lines(&healthy, &missing));
 
     stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada\n").await;
     check("user-map").await;
     stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada@example.com\n").await;
 
-    queues(&stack, &check).await;
-    triggers(&stack, &check).await;
+    break_queues(&stack, &check).await;
+    break_triggers(&stack, &check).await;
 
     let s3 = aws_sdk_s3::Client::new(config);
     let version = async |status| {
@@ -85,7 +85,7 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     assert_eq!(versioned.unwrap()["verdict"], "not-ok");
 }
 
-async fn queues(stack: &Stack, check: &impl AsyncFn(&str)) {
+async fn break_queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     let sqs = aws_sdk_sqs::Client::new(stack.cloud.config());
     let url = async |name: &str| {
         sqs.get_queue_url().queue_name(format!("{NAME}-{name}")).send().await.unwrap().queue_url.unwrap()
@@ -108,7 +108,7 @@ async fn queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, &allow).await;
 }
 
-async fn triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
+async fn break_triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
     let import = format!("{NAME}-import");
     let mappings = lambda.list_event_source_mappings().function_name(&import).send().await.unwrap();

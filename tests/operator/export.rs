@@ -1,4 +1,4 @@
-//! The day of the sample archive as files to hand over: what is in them, what is not, and what becomes of an
+//! Exports of the sample day: the exported items, the items that are left out, and the treatment of an
 //! interrupted or tampered export.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 
 use harness::{
     ItemSource, MailSystem, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -37,21 +37,21 @@ struct Archive {
 }
 
 impl Archive {
-    async fn of_the_sample_day() -> Self {
-        let archive = Self::empty().await;
+    async fn with_sample_day() -> Self {
+        let archive = Self::before_first_run().await;
         archive.pipeline.run(&Pipeline::timer()).await.unwrap();
         archive
     }
 
-    /// Before the first run.
-    async fn empty() -> Self {
+    /// Returns an archive before its first run.
+    async fn before_first_run() -> Self {
         let now = Timestamp::now();
         let sample = Sample::day(now).unwrap();
         let (items, expected) = (sample.items().collect(), sample.expected_results().collect());
         let addresses = mailboxes().unwrap().iter().map(ToString::to_string).collect();
         let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await.unwrap();
         pipeline.put_user_map(user_map()).await.unwrap();
-        // Within the window of the run.
+        // Both times are within the window of the run.
         let (from, to) = (now - SignedDuration::from_hours(23), now - SignedDuration::from_mins(10));
         Self { pipeline, items, expected, from, to, directory: tempfile::tempdir().unwrap() }
     }
@@ -77,12 +77,13 @@ impl Archive {
     /// Exports into a directory of this name.
     async fn export(&self, name: &str, arguments: &[&str]) -> Export {
         let output = self.command(name, arguments).output().await.unwrap();
-        self.assert_discreet(&output, arguments);
+        self.assert_no_confidential_words(&output, arguments);
         Export::read(&self.path(name), &output)
     }
 
-    /// The output, except for the command's own arguments, and the file names contain no names, numbers, ids or texts.
-    fn assert_discreet(&self, output: &Output, arguments: &[&str]) {
+    /// Asserts that the output, except for the command's own arguments, and the file names contain no names, numbers,
+    /// ids or texts.
+    fn assert_no_confidential_words(&self, output: &Output, arguments: &[&str]) {
         let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
         let mut printed = if arguments.contains(&"--json") { String::new() } else { printed };
         for argument in arguments {
@@ -103,17 +104,17 @@ impl Archive {
         }
     }
 
-    fn is_inside(&self, item: &Value) -> bool {
+    fn is_in_period(&self, item: &Value) -> bool {
         let time: Timestamp = item["messageTime"].as_str().unwrap().parse().unwrap();
         self.from <= time && time < self.to
     }
 
-    fn inside(&self) -> BTreeSet<String> {
-        self.items.iter().filter(|item| self.is_inside(item)).map(id).collect()
+    fn ids_in_period(&self) -> BTreeSet<String> {
+        self.items.iter().filter(|item| self.is_in_period(item)).map(id).collect()
     }
 }
 
-/// An export as it is on the disk.
+/// The files and the output of an export.
 struct Export {
     directory: PathBuf,
     code: i32,
@@ -139,7 +140,7 @@ impl Export {
         files
     }
 
-    /// The ids of the exported items, as Python finds them in valid files.
+    /// Returns the ids of the exported items, as Python finds them in valid files.
     fn ids(&self) -> Vec<String> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = self.files("rsmf");
@@ -159,20 +160,24 @@ impl Export {
         ids
     }
 
-    /// The items that the manifest says are not exported, with the reasons.
+    /// Returns the items that the manifest says are not exported, with the reasons.
     fn left_out(&self) -> BTreeMap<String, String> {
         let left_out = self.manifest["not_exported"].as_array().unwrap().iter();
         left_out.map(|item| (id_of(&item["item"]), id_of(&item["reason"]))).collect()
     }
 
-    /// The standard tool accepts the digests.
-    fn assert_sums(&self) {
+    /// Asserts that the standard tool accepts the digests.
+    fn assert_digests(&self) {
         let mut check = Process::new("sha256sum");
         check.args(["--check", "--strict", "SHA256SUMS"]).current_dir(&self.directory);
         let checked = check.output().unwrap();
         assert!(checked.status.success(), "{}", text(&checked.stdout));
         let listed = fs::read_to_string(self.directory.join("SHA256SUMS")).unwrap().lines().count();
-        assert_eq!(listed + 1, fs::read_dir(&self.directory).unwrap().count(), "every file is listed, but the list");
+        assert_eq!(
+            listed + 1,
+            fs::read_dir(&self.directory).unwrap().count(),
+            "a file is not in the list, or the list lists itself"
+        );
     }
 }
 
@@ -189,24 +194,24 @@ fn id_of(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn exported_day_has_every_item_once_or_says_why_not() {
-    let archive = Archive::of_the_sample_day().await;
+async fn exported_day_has_every_item_once_or_its_reason() {
+    let archive = Archive::with_sample_day().await;
     let export = archive.export("all", &["--rsmf"]).await;
-    assert_eq!(export.code, 3, "dead letters of convert have no message: {}", export.printed);
-    export.assert_sums();
+    assert_eq!(export.code, 3, "wrong exit code although dead letters of convert have no message: {}", export.printed);
+    export.assert_digests();
     let ids = export.ids();
     let exported: BTreeSet<String> = ids.iter().cloned().collect();
-    assert_eq!(exported.len(), ids.len(), "an item is there twice");
+    assert_eq!(exported.len(), ids.len(), "an item is exported twice");
     let left_out = export.left_out();
-    let inside = archive.inside();
+    let in_period = archive.ids_in_period();
     for (item, expected) in &archive.expected {
         let item = item.as_str();
         let is_filed = matches!(expected, ExpectedResult::Filed(_));
-        assert!(!is_filed || exported.contains(item) == inside.contains(item), "{item}");
+        assert!(!is_filed || exported.contains(item) == in_period.contains(item), "{item}");
         assert!(!is_filed || !left_out.contains_key(item), "{item}");
-        assert!(!inside.contains(item) || exported.contains(item) != left_out.contains_key(item), "{item}");
+        assert!(!in_period.contains(item) || exported.contains(item) != left_out.contains_key(item), "{item}");
     }
-    assert!(exported.is_subset(&inside) && exported.len() > 40, "{}", exported.len());
+    assert!(exported.is_subset(&in_period) && exported.len() > 40, "{}", exported.len());
     assert!(!left_out.is_empty() && left_out.values().all(|reason| reason == "dead-letter"), "{left_out:?}");
     let counts = &export.manifest["counts"];
     assert_eq!(
@@ -218,7 +223,7 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     assert_eq!(items.lines().count(), 1 + exported.len());
     assert!(export.printed.contains(&format!("Exported items: {}", exported.len())), "{}", export.printed);
 
-    // The same again writes nothing; another request is rejected.
+    // A repeated request writes nothing; another request is rejected.
     let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
     let before: Vec<_> = export.files("rsmf").iter().map(modified).collect();
     let again = archive.export("all", &["--rsmf"]).await;
@@ -227,15 +232,15 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     let other = archive.export("all", &["--eml"]).await;
     assert!(other.code == 1 && other.printed.contains("contains another export"), "{}", other.printed);
     let none = archive.command("none", &[]).output().await.unwrap();
-    assert_eq!(none.status.code(), Some(2), "no form of the files");
+    assert_eq!(none.status.code(), Some(2), "the command accepted an export without a format");
     let backwards = ["export", "--rsmf", "--from", "2026-11-02", "--to", "2026-11-01", "backwards"];
     let backwards = Process::new(archiver()).args(backwards).current_dir(archive.directory.path()).output().unwrap();
     assert_eq!(backwards.status.code(), Some(2), "{}", text(&backwards.stderr));
     assert!(text(&backwards.stderr).contains("is not after --from"), "{}", text(&backwards.stderr));
 
-    // The stored mails, byte for byte.
+    // An export of mails has the stored bytes.
     let mails = archive.export("mails", &["--eml", "--json"]).await;
-    mails.assert_sums();
+    mails.assert_digests();
     let mut found = BTreeSet::new();
     for file in mails.files("zip") {
         let mut zip = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
@@ -252,7 +257,7 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     let expected: BTreeSet<_> = exported.iter().map(|id| id.parse::<ItemId>().unwrap().key().to_string()).collect();
     assert_eq!(found, expected);
 
-    // One mailbox, and one chat.
+    // Exports of one mailbox and of one chat.
     let (address, copies) = archive.pipeline.copies().unwrap().into_iter().max_by_key(|(_, copies)| *copies).unwrap();
     let mailbox = archive.export("mailbox", &["--rsmf", "--mailbox", &address]).await;
     let of_mailbox: BTreeSet<String> = mailbox.ids().into_iter().collect();
@@ -262,7 +267,8 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
     };
     assert_eq!(of_mailbox, exported.iter().filter(filed_there).cloned().collect::<BTreeSet<_>>());
     assert!(of_mailbox.len() > 5 && of_mailbox.len() <= copies, "{}", of_mailbox.len());
-    let group = archive.items.iter().find(|item| item["chat"]["type"] == "group" && archive.is_inside(item)).unwrap();
+    let group =
+        archive.items.iter().find(|item| item["chat"]["type"] == "group" && archive.is_in_period(item)).unwrap();
     let chat = id_of(&group["chat"]["id"]);
     let of_chat = archive.export("chat", &["--rsmf", "--chat", &chat]).await;
     let expected: BTreeSet<_> =
@@ -272,7 +278,7 @@ async fn exported_day_has_every_item_once_or_says_why_not() {
 
 #[tokio::test]
 async fn gap_after_the_window_may_hide_its_messages() {
-    let archive = Archive::empty().await;
+    let archive = Archive::before_first_run().await;
     let hours = |hours| archive.to - SignedDuration::from_hours(hours);
     let run = async |name: &str, window: Window| {
         let run: RunId = format!("{}-daily-{name}", window.to.strftime("%Y%m%dT%H%M%SZ")).parse().unwrap();
@@ -295,12 +301,12 @@ async fn gap_after_the_window_may_hide_its_messages() {
 }
 
 #[tokio::test]
-async fn tampered_and_missing_messages_are_named() {
-    let archive = Archive::of_the_sample_day().await;
-    let whole = archive.export("whole", &["--rsmf"]).await;
-    let ids = whole.ids();
+async fn tampered_and_missing_messages_are_reported() {
+    let archive = Archive::with_sample_day().await;
+    let complete = archive.export("complete", &["--rsmf"]).await;
+    let ids = complete.ids();
     let key = |id: &str| id.parse::<ItemId>().unwrap().key();
-    let (changed, gone) = (key(&ids[0]), key(&ids[1]));
+    let (changed, missing) = (key(&ids[0]), key(&ids[1]));
     let stored = archive.pipeline.store.get(&keys::mime(&changed), 64 << 20).await.unwrap().unwrap();
     let mut bytes = stored.bytes.to_vec();
     let at = bytes.len() / 2;
@@ -308,7 +314,7 @@ async fn tampered_and_missing_messages_are_named() {
     archive.pipeline.put(&keys::mime(&changed), bytes).await.unwrap();
     let s3 = aws_sdk_s3::Client::new(archive.pipeline.machine.cloud.config());
     let bucket = &archive.pipeline.machine.resources.bucket;
-    s3.delete_object().bucket(bucket).key(keys::mime(&gone)).send().await.unwrap();
+    s3.delete_object().bucket(bucket).key(keys::mime(&missing)).send().await.unwrap();
 
     let export = archive.export("tampered", &["--rsmf"]).await;
     assert_eq!(export.code, 1, "{}", export.printed);
@@ -319,42 +325,42 @@ async fn tampered_and_missing_messages_are_named() {
         .map(|item| (id_of(&item["key"]), id_of(&item["reason"])))
         .collect();
     assert_eq!(reasons[changed.as_str()], "message-changed");
-    assert_eq!(reasons[gone.as_str()], "message-missing");
+    assert_eq!(reasons[missing.as_str()], "message-missing");
     assert_eq!(export.ids().len() + 2, ids.len());
     assert!(export.printed.contains("NOT COMPLETE"), "{}", export.printed);
 }
 
 #[tokio::test]
-async fn killed_export_goes_on_and_has_the_same_bytes() {
-    let archive = Archive::of_the_sample_day().await;
-    let whole = archive.export("whole", &["--rsmf"]).await;
+async fn killed_export_is_resumed_and_has_the_same_bytes() {
+    let archive = Archive::with_sample_day().await;
+    let complete = archive.export("complete", &["--rsmf"]).await;
     // In the second pass, which begins when the survey is written, the process is killed where it reads the 20th message.
     let survey = archive.path("killed").join(".export/survey.json");
-    let (reads, stuck) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-    let (counted, notify) = (Arc::clone(&reads), Arc::clone(&stuck));
-    let cutter = Cutter::start(move |request| {
+    let (reads, reached) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+    let (counted, notify) = (Arc::clone(&reads), Arc::clone(&reached));
+    let proxy = FaultProxy::start(move |request| {
         let line = request.lines().next().unwrap_or_default();
         if !(line.starts_with("GET ") && line.contains("/mime/")) {
-            return Cut::Never;
+            return ConnectionFault::None;
         }
         if survey.exists() && counted.fetch_add(1, Ordering::SeqCst) >= 20 {
             notify.notify_one();
-            return Cut::Before;
+            return ConnectionFault::BeforeExecution;
         }
-        Cut::Never
+        ConnectionFault::None
     });
-    let cutter = cutter.await.unwrap();
+    let proxy = proxy.await.unwrap();
     let endpoint = archive.pipeline.machine.cloud.config().endpoint_url().unwrap().to_owned();
     let address = endpoint.trim_start_matches("http://").trim_end_matches('/').replace("localhost", "127.0.0.1");
-    cutter.set_upstream(address.parse().unwrap());
-    let mut child = archive.command("killed", &["--rsmf"]).env("AWS_ENDPOINT_URL", cutter.url()).spawn().unwrap();
-    stuck.notified().await;
+    proxy.set_upstream(address.parse().unwrap());
+    let mut child = archive.command("killed", &["--rsmf"]).env("AWS_ENDPOINT_URL", proxy.url()).spawn().unwrap();
+    reached.notified().await;
     child.kill().await.unwrap();
     let directory = archive.path("killed");
     assert!(!directory.join("SHA256SUMS").exists());
     let killed = Export { directory, code: 0, printed: String::new(), manifest: Value::Null };
     let finished = killed.files("rsmf");
-    assert!(!finished.is_empty() && finished.len() < whole.files("rsmf").len(), "{}", finished.len());
+    assert!(!finished.is_empty() && finished.len() < complete.files("rsmf").len(), "{}", finished.len());
     let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
     let before: Vec<_> = finished.iter().map(modified).collect();
 
@@ -363,15 +369,15 @@ async fn killed_export_goes_on_and_has_the_same_bytes() {
     let other = archive.export("killed", &["--eml"]).await;
     assert!(other.code == 1 && other.printed.contains("not finished"), "{}", other.printed);
     let again = archive.export("killed", &["--rsmf"]).await;
-    assert_eq!(again.code, whole.code, "{}", again.printed);
-    again.assert_sums();
-    assert_eq!(again.manifest["made_at"], survey["made_at"], "a new survey could have items that arrived meanwhile");
+    assert_eq!(again.code, complete.code, "{}", again.printed);
+    again.assert_digests();
+    assert_eq!(again.manifest["made_at"], survey["made_at"], "the export made a new survey");
     assert_eq!(before, finished.iter().map(modified).collect::<Vec<_>>(), "a finished file was written again");
     let bytes = |export: &Export| {
         let files = export.files("rsmf").into_iter();
         files.map(|file| (file.file_name().unwrap().to_owned(), fs::read(file).unwrap())).collect::<BTreeMap<_, _>>()
     };
-    assert!(bytes(&whole) == bytes(&again));
+    assert!(bytes(&complete) == bytes(&again));
     assert!(!again.directory.join(".export").exists());
 
     // The digests show a file that was changed.

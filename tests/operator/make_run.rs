@@ -1,4 +1,4 @@
-//! `make run` as a newcomer types it: the Makefile's own recipe, with and without variables. Cargo is replaced by a script
+//! `make run` with the recipe of the Makefile, with and without variables. Cargo is replaced by a script
 //! that records its arguments, because `make test` has built the binaries.
 
 use std::{
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use crate::transcript::{archiver, ministack};
 
 /// A folder in which `make run` runs as in a clone of the repository.
-struct Clone(TempDir);
+struct RepositoryClone(TempDir);
 
-impl Clone {
+impl RepositoryClone {
     fn new() -> Self {
         let clone = Self(TempDir::new().unwrap());
         for name in ["Makefile", "functions", "infra"] {
@@ -47,7 +47,7 @@ impl Clone {
         make.unwrap()
     }
 
-    /// The number of mails in a mailbox's folder.
+    /// Returns the number of mails in a mailbox's folder.
     fn mails(&self, mailbox: &str) -> usize {
         let folder = self.path("var/mail").join(mailbox).join("WhatsApp Archiver/cur");
         fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())).count()
@@ -62,7 +62,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The number in the totals' row with this name.
+/// Returns the number in the totals' row with this name.
 fn total(output: &str, name: &str) -> Option<u64> {
     let row = output.lines().find(|line| line.contains(name))?;
     row.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
@@ -70,7 +70,7 @@ fn total(output: &str, name: &str) -> Option<u64> {
 
 #[test]
 fn make_run_files_the_sample_once() {
-    let clone = Clone::new();
+    let clone = RepositoryClone::new();
     let first = clone.make_run(&[]);
     let shown = text(&first);
     assert!(first.status.success(), "{shown}");
@@ -87,7 +87,7 @@ fn make_run_files_the_sample_once() {
 
 #[test]
 fn make_run_files_an_export_with_its_variables() {
-    let clone = Clone::new();
+    let clone = RepositoryClone::new();
     let chat = "21/11/2026, 09:12 - Ada: one\n21/11/2026, 09:13 - Bo: two\n";
     fs::write(clone.path("WhatsApp Chat with Ada's \"$(id)\".txt"), chat).unwrap();
     let output = clone.make_run(&[
@@ -102,7 +102,7 @@ fn make_run_files_an_export_with_its_variables() {
 
 #[test]
 fn make_run_names_the_missing_variable() {
-    let clone = Clone::new();
+    let clone = RepositoryClone::new();
     fs::write(clone.path("chat.txt"), "21/11/2026, 09:12 - Ada: one\n").unwrap();
     let output = clone.make_run(&["EXPORT=chat.txt"]);
     let shown = text(&output);

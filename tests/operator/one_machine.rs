@@ -25,7 +25,7 @@ impl OneMachine {
         line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
     }
 
-    /// Gives a mailbox to a number, and replays the unmapped dead letters, so many in all.
+    /// Gives a mailbox to a number, and replays the unmapped dead letters, of which there are this many.
     async fn replay_with(&self, row: &str, address: &str, dead_letters: &str) {
         let people = self.directory.path().join("people.csv");
         let mut map = std::fs::read_to_string(&people).unwrap_or_else(|_| {
@@ -54,13 +54,13 @@ async fn run_after_a_replay_counts_what_it_imported() {
     let machine = OneMachine { directory: TempDir::new().unwrap(), program: ministack().to_str().unwrap().to_owned() };
     let first = machine.run(&[]).await;
     assert!(first > 100, "{first}");
-    assert_eq!(machine.run(&[]).await, 0, "nothing is new");
+    assert_eq!(machine.run(&[]).await, 0, "an item was listed again");
     let others = ["--items", "2"];
     assert!(machine.run(&others).await > 0);
 
     machine.replay_with("+44 7700 900105;tom.leaver@example.com;\n", "tom.leaver@example.com", "2 of 2").await;
-    assert_eq!(machine.run(&others).await, 1, "Tom's item, which this run does not list");
+    assert_eq!(machine.run(&others).await, 1, "the run did not count Tom's item, which it does not list");
     machine.replay_with("+49 171 3920001;jonas@example.com;\n", "jonas@example.com", "1 of 1").await;
-    assert_eq!(machine.run(&[]).await, 1, "the item for Jonas, which this run lists again");
+    assert_eq!(machine.run(&[]).await, 1, "the run did not count the item for Jonas, which it lists again");
     assert_eq!(machine.run(&[]).await, 0);
 }

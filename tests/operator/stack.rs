@@ -229,7 +229,7 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
     })
 }
 
-/// Environment variables of import.
+/// Returns the environment variables of import.
 pub(crate) fn import_variables(graph: &GraphFake, mailbox: &str) -> Value {
     json!({"BUCKET": {"Ref": "Bucket"}, "IMPORT_QUEUE_URL": {"Ref": "ImportQueue"},
            "DEAD_LETTER_QUEUE_URL": {"Ref": "DeadLetterQueue"}, "MAILBOX": mailbox, "GRAPH_CLOUD": "global",

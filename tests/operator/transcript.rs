@@ -10,13 +10,13 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::process::Command;
 
-/// Path of the binary, beside the test binaries; `make test` builds it first.
+/// Returns the path of the binary, beside the test binaries; `make test` builds it first.
 pub(crate) fn archiver() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("archiver")
 }
 
-/// Path of the AWS emulator that `make` installs.
+/// Returns the path of the AWS emulator that `make` installs.
 pub(crate) fn ministack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack")
 }

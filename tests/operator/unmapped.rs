@@ -84,7 +84,7 @@ impl Day {
         (code.to_owned(), text.to_owned())
     }
 
-    /// The items and copies that `--unmapped` finds, after the exit code.
+    /// Returns the items and copies that `--unmapped` finds, after the exit code.
     async fn unmapped(&self, arguments: &[&str]) -> (String, u64, Value) {
         let (code, text) = self.reconcile(&[&["--unmapped", "--json"], arguments].concat()).await;
         let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
@@ -105,12 +105,16 @@ impl Day {
 #[tokio::test]
 async fn employee_added_late_gets_exactly_the_missing_copies() {
     let day = Day::start().await;
-    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "no employee was added");
+    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "items were queued although no employee was added");
     day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let (code, items, found) = day.unmapped(&[]).await;
-    assert_eq!((code.as_str(), items, &found["copies"]), ("1", ITEMS as u64, &json!({BOB: ITEMS})), "not confirmed");
+    assert_eq!(
+        (code.as_str(), items, &found["copies"]),
+        ("1", ITEMS as u64, &json!({BOB: ITEMS})),
+        "the command without --yes did not report the missing copies"
+    );
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [ITEMS, 0, 0], "nothing was changed");
+    assert_eq!(day.copies(), [ITEMS, 0, 0], "copies were filed without --yes");
 
     // The owner has moved a copy elsewhere: it is filed, and not filed again.
     let moved = std::fs::read_dir(day.mail.path().join(ADA).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap();
@@ -119,9 +123,9 @@ async fn employee_added_late_gets_exactly_the_missing_copies() {
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [ITEMS - 1, ITEMS, 0]);
     let outcome = day.outcome(0).await;
-    assert!(outcome.is_complete() && outcome.unmapped == [2], "the stranger stays unmapped: {outcome:?}");
+    assert!(outcome.is_complete() && outcome.unmapped == [2], "an unknown number was mapped: {outcome:?}");
     let (code, items, _) = day.unmapped(&["--yes"]).await;
-    assert_eq!((code.as_str(), items), ("0", 0), "a second command has nothing to do");
+    assert_eq!((code.as_str(), items), ("0", 0), "the second command queued an item");
     assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
 }
 
@@ -135,7 +139,7 @@ async fn renamed_addresses_in_the_map_make_no_second_copy() {
     day.user_map(&[("+4520123456", "ada@new.example"), ("+4520123457", "bob@new.example")]).await;
     assert_eq!(day.unmapped(&["--yes"]).await.1, ITEMS as u64);
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [0, ITEMS, 0], "Ada's mailbox has had its copies, whatever its address");
+    assert_eq!(day.copies(), [0, ITEMS, 0], "Ada's mailbox got another copy at its new address");
 }
 
 /// The command ends between the outcome and the queue.
@@ -143,12 +147,12 @@ async fn renamed_addresses_in_the_map_make_no_second_copy() {
 async fn interrupted_command_is_visible_and_completed_by_the_next() {
     let day = Day::start().await;
     day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
-    let gone = format!("{}-gone", day.pipeline.machine.resources.import.url);
-    let (code, text) = day.reconcile_with(&gone, &["--unmapped", "--yes"]).await;
+    let missing_queue = format!("{}-gone", day.pipeline.machine.resources.import.url);
+    let (code, text) = day.reconcile_with(&missing_queue, &["--unmapped", "--yes"]).await;
     assert_eq!(code, "1", "{text}");
     let outcome = day.outcome(0).await;
     assert_eq!(outcome.missing.first().map(|missing| missing.reason), Some(MissingReason::MappedLater));
-    assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the items are incomplete, and on no queue");
+    assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the items are complete or on a queue");
     let (code, items, _) = day.unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items), ("0", ITEMS as u64));
     day.pipeline.drain().await.unwrap();
@@ -157,7 +161,7 @@ async fn interrupted_command_is_visible_and_completed_by_the_next() {
 }
 
 #[tokio::test]
-async fn item_that_a_function_processes_is_left_to_it() {
+async fn item_that_a_function_processes_is_not_changed() {
     let day = Day::start().await;
     day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let mut leased = day.outcome(0).await;

@@ -45,7 +45,7 @@ pub(crate) async fn measured(page: &str, width: u32) -> anyhow::Result<Value> {
     let dom =
         chromium(directory.path(), width, &["--dump-dom".to_owned(), format!("file://{}", file.display())]).await?;
     let (_, measured) = dom.split_once("data-measured=\"").context("the script did not run")?;
-    let (measured, _) = measured.split_once('"').context("the attribute does not end")?;
+    let (measured, _) = measured.split_once('"').context("an attribute of the page has no end")?;
     let measured =
         measured.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}");
     Ok(serde_json::from_str(&measured.replace("&amp;", "&"))?)

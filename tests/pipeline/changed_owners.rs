@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::{archiver_command, run};
 
-/// Two seconds.
+/// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
 async fn outcome(pipeline: &Pipeline, id: &str) -> anyhow::Result<Outcome> {
@@ -19,7 +19,7 @@ async fn outcome(pipeline: &Pipeline, id: &str) -> anyhow::Result<Outcome> {
     Ok(Outcome::parse(&object.context("no outcome")?.bytes)?)
 }
 
-/// A text from Ada to Bob, written and archived so many hours ago.
+/// Returns a text from Ada to Bob, written and archived so many hours ago.
 fn text(id: &str, hours: u32) -> Value {
     let ago = format!("-PT{hours}H");
     json!({"expect": "unmapped", "item": {"id": id, "messageId": id, "type": "text", "messageTime": ago, "archivedTime": ago,
@@ -80,33 +80,33 @@ async fn backfill_of_an_old_day_files_for_the_former_owner() -> anyhow::Result<(
     let old = Timestamp::now() - SignedDuration::from_hours(HOURS.into());
     let hour = SignedDuration::from_hours(1);
     pipeline.run(&json!({"from": old - hour, "to": old + hour})).await?;
-    let filed = async |id| -> anyhow::Result<Vec<String>> {
+    let filed_for = async |id| -> anyhow::Result<Vec<String>> {
         let outcome = outcome(&pipeline, id).await?;
         assert!(outcome.is_complete(), "{id}: {outcome:?}");
         let mut addresses: Vec<_> = outcome.mailboxes.iter().map(|filed| filed.address.to_string()).collect();
         addresses.sort();
         Ok(addresses)
     };
-    assert_eq!(filed("new").await?, ["bob@example.com", "carl@example.com"]);
-    assert_eq!(filed("old").await?, ["anna@example.com", "bob@example.com"]);
+    assert_eq!(filed_for("new").await?, ["bob@example.com", "carl@example.com"]);
+    assert_eq!(filed_for("old").await?, ["anna@example.com", "bob@example.com"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn backfill_beyond_a_month_warns_where_the_map_has_no_periods() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[]).await?;
-    let warned = async |days: i64| -> anyhow::Result<bool> {
+    let warns = async |days: i64| -> anyhow::Result<bool> {
         let from = Timestamp::now() - SignedDuration::from_hours(24 * days);
         let (from, to) = (from.to_string(), (from + SignedDuration::from_hours(1)).to_string());
         let mut command = archiver_command(&pipeline, &["backfill", "--from", &from, "--to", &to])?;
         command.env("FETCH_FUNCTION_NAME", "fetch");
         let (_, _, notes) = run(command).await?;
-        assert!(notes.contains("--yes"), "not confirmed: {notes}");
+        assert!(notes.contains("--yes"), "the command does not ask for --yes: {notes}");
         Ok(notes.contains("warning: the window begins over a month ago"))
     };
     pipeline.put_user_map("phone,email\n+4520123456,anna@example.com\n").await?;
-    assert_eq!((warned(40).await?, warned(20).await?), (true, false));
+    assert_eq!((warns(40).await?, warns(20).await?), (true, false));
     pipeline.put_user_map("phone,email,valid_to\n+4520123456,anna@example.com,2020-01-01\n").await?;
-    assert!(!warned(40).await?, "the map has periods");
+    assert!(!warns(40).await?, "the user map has no periods");
     Ok(())
 }

@@ -16,8 +16,8 @@ use source::{
     cloud_api::{Capture, sent_without_content},
 };
 
-pub(crate) const OURS: &str = "12025550143";
-pub(crate) const CLIENT: &str = "447700900123";
+pub(crate) const BUSINESS_NUMBER: &str = "12025550143";
+pub(crate) const CLIENT_NUMBER: &str = "447700900123";
 pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// An emulated bucket.
@@ -49,7 +49,7 @@ impl Bucket {
         Ok(Self { store, capture, source, cloud, _server: server, _directory: directory })
     }
 
-    /// The configuration of clients of the emulator.
+    /// Returns the configuration of clients of the emulator.
     pub(crate) fn config(&self) -> &aws_config::SdkConfig {
         self.cloud.config()
     }
@@ -69,8 +69,8 @@ impl Bucket {
         Ok(events)
     }
 
-    /// Every id that is listed in a window, page by page.
-    async fn listed(&self, window: &Window) -> anyhow::Result<Vec<Vec<String>>> {
+    /// Returns every id that is listed in a window, page by page.
+    async fn listed_ids(&self, window: &Window) -> anyhow::Result<Vec<Vec<String>>> {
         let (mut pages, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.source.list(window, cursor.as_deref()).await?;
@@ -92,13 +92,13 @@ impl Bucket {
 }
 
 fn webhook(field: &str, mut value: Value) -> Value {
-    value["metadata"] = json!({"display_phone_number": OURS, "phone_number_id": "700"});
+    value["metadata"] = json!({"display_phone_number": BUSINESS_NUMBER, "phone_number_id": "700"});
     json!({"object": "whatsapp_business_account",
            "entry": [{"id": "900", "changes": [{"field": field, "value": value}]}]})
 }
 
 fn message(id: &str, kind: &str, content: Value) -> Value {
-    json!({"from": CLIENT, "id": id, "timestamp": "1795770843", "type": kind, kind: content})
+    json!({"from": CLIENT_NUMBER, "id": id, "timestamp": "1795770843", "type": kind, kind: content})
 }
 
 fn text(id: &str) -> Value {
@@ -112,14 +112,14 @@ pub(crate) fn image(field: &str, id: &str, media: &str, bytes: &[u8]) -> Value {
 
 fn placeholder(id: &str) -> Value {
     let message = message(id, "media_placeholder", json!({}));
-    webhook("history", json!({"history": [{"threads": [{"id": CLIENT, "messages": [message]}]}]}))
+    webhook("history", json!({"history": [{"threads": [{"id": CLIENT_NUMBER, "messages": [message]}]}]}))
 }
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).expect("a time")
 }
 
-fn around(at: Timestamp) -> anyhow::Result<Window> {
+fn window_around(at: Timestamp) -> anyhow::Result<Window> {
     Ok(Window::between(at - HOUR, at + HOUR)?)
 }
 
@@ -130,10 +130,10 @@ async fn repeated_webhook_is_listed_once() -> anyhow::Result<()> {
     for _ in 0..2 {
         bucket.receive(&text("wamid.A"), at).await?;
     }
-    // Meta repeats it for days.
+    // Meta repeats a webhook for days.
     bucket.receive(&text("wamid.A"), at + HOUR * 30).await?;
-    assert_eq!(bucket.listed(&around(at)?).await?, [["wamid.A"]]);
-    assert_eq!(bucket.listed(&around(at + HOUR * 30)?).await?, [[""; 0]]);
+    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.A"]]);
+    assert_eq!(bucket.listed_ids(&window_around(at + HOUR * 30)?).await?, [[""; 0]]);
     let item = bucket.item("wamid.A").await?;
     assert_eq!((item.text.as_deref(), item.archived_time), (Some("hello"), at));
     let evidence = item.evidence().context("no evidence")?;
@@ -164,10 +164,10 @@ async fn event_without_an_entry_is_listed_when_it_is_repeated() -> anyhow::Resul
     let key = keys::event_copy(&event.id.key(), &Sha256::of(&event.json));
     let put = aws::s3::Put { key: &key, bytes: copy.into(), content_type: "application/json", sha256: None };
     bucket.store.put(put, aws::s3::Condition::Absent).await?;
-    assert_eq!(bucket.listed(&around(at)?).await?, [[""; 0]]);
+    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [[""; 0]]);
     let later = at + HOUR * 72;
     bucket.receive(&text("wamid.A"), later).await?;
-    assert_eq!(bucket.listed(&around(later)?).await?, [["wamid.A"]]);
+    assert_eq!(bucket.listed_ids(&window_around(later)?).await?, [["wamid.A"]]);
     Ok(())
 }
 
@@ -186,8 +186,8 @@ async fn list_has_pages_and_ends_at_the_window() -> anyhow::Result<()> {
     bucket.receive(&messages(701, 600), midnight).await?;
     bucket.receive(&messages(1301, 1), midnight + HOUR).await?;
     let window = Window::between(midnight - HOUR + second, midnight + HOUR)?;
-    let pages = bucket.listed(&window).await?;
-    // Of the first page, one item of the first minute came before the window.
+    let pages = bucket.listed_ids(&window).await?;
+    // The first page lacks one item of the first minute, which was received before the window.
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [999, 301]);
     let first = bucket.source.list(&window, None).await?;
     assert_eq!(first.reached, Some(midnight));
@@ -220,18 +220,18 @@ async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<(
     for _ in 0..2 {
         bucket.receive(&text("wamid.P"), at).await?;
     }
-    assert_eq!(bucket.listed(&around(at)?).await?, [["wamid.P#late"]]);
+    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
     assert_eq!(bucket.item("wamid.P#late").await?.text.as_deref(), Some("hello"));
     // Content that came in time keeps the id, also when it is repeated after a late placeholder.
     bucket.receive(&text("wamid.Q"), at - HOUR * 50).await?;
     bucket.receive(&placeholder("wamid.Q"), at - HOUR * 49).await?;
     bucket.receive(&text("wamid.Q"), at).await?;
-    assert_eq!(bucket.listed(&around(at)?).await?, [["wamid.P#late"]]);
+    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
     Ok(())
 }
 
 #[tokio::test]
-async fn sent_message_without_content_is_named() -> anyhow::Result<()> {
+async fn sent_message_without_content_is_counted() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let at = now();
     let status = |id: &str, status: &str| json!({"id": id, "status": status, "timestamp": "1795770843"});
@@ -245,13 +245,13 @@ async fn sent_message_without_content_is_named() -> anyhow::Result<()> {
     ]);
     bucket.receive(&webhook("messages", json!({ "statuses": statuses })), at).await?;
     bucket.receive(&text("wamid.A"), at).await?;
-    // The content of this one has expired, its outcome has not.
+    // The content of this message has expired, but not its outcome.
     let expired = json!({"statuses": [status("wamid.EXPIRED", "read")]});
     bucket.receive(&webhook("messages", expired), at).await?;
     let outcome = keys::outcome(&"wamid.EXPIRED".parse::<ItemId>()?.key());
     let put = aws::s3::Put { key: &outcome, bytes: "{}".into(), content_type: "application/json", sha256: None };
     bucket.store.put(put, aws::s3::Condition::Absent).await?;
-    let sent = sent_without_content(&bucket.store, &around(at)?).await?;
+    let sent = sent_without_content(&bucket.store, &window_around(at)?).await?;
     assert_eq!(sent.count, 1);
     assert_eq!(sent.messages[0].item.as_str(), "wamid.OUT");
     assert_eq!(sent.messages[0].statuses, ["read", "sent"]);
@@ -259,7 +259,7 @@ async fn sent_message_without_content_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn keys_hold_no_id_and_no_number() -> anyhow::Result<()> {
+async fn keys_contain_no_id_and_no_number() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     bucket.receive(&image("messages", "wamid.SECRET", "4711", b"x"), now()).await?;
     bucket.receive(&placeholder("wamid.SECRET2"), now()).await?;
@@ -272,7 +272,7 @@ async fn keys_hold_no_id_and_no_number() -> anyhow::Result<()> {
     });
     list.await?;
     assert!(keys.len() >= 8, "{keys:?}");
-    for secret in ["SECRET", "wamid", OURS, CLIENT, "4711"] {
+    for secret in ["SECRET", "wamid", BUSINESS_NUMBER, CLIENT_NUMBER, "4711"] {
         assert!(keys.iter().all(|key| !key.contains(secret)), "{secret}: {keys:?}");
     }
     Ok(())

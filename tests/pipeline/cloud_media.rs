@@ -27,14 +27,14 @@ use source::{
     cloud_api::{AccessToken, AwsMedia, MediaApi, MediaFetcher, MediaOutcome, MediaTask, MetaMedia},
 };
 
-use crate::cloud_capture::{Bucket, CLIENT, HOUR, OURS, image, now};
+use crate::cloud_capture::{BUSINESS_NUMBER, Bucket, CLIENT_NUMBER, HOUR, image, now};
 
 /// A token that was rotated: the first one is rejected.
 #[derive(Default)]
-struct Rotated(AtomicU32);
+struct RotatedToken(AtomicU32);
 
 #[async_trait]
-impl AccessToken for Rotated {
+impl AccessToken for RotatedToken {
     async fn get(&self) -> Result<secrecy::SecretString, SourceError> {
         let reads = self.0.fetch_add(1, Ordering::SeqCst);
         Ok(if reads == 0 { "token-old".into() } else { "token-new".into() })
@@ -43,99 +43,100 @@ impl AccessToken for Rotated {
 
 /// A strict fake of the Graph API: an id gives a URL, which works once and with the token alone.
 #[derive(Default)]
-struct Graph {
+struct MetaServer {
     base: Mutex<String>,
-    /// URLs that were given.
-    given: AtomicU32,
-    /// URLs that are gone when they are used.
-    gone: AtomicU32,
+    /// Number of URLs that were returned.
+    urls_returned: AtomicU32,
+    /// Number of next requests to a URL that find no file.
+    expired_urls: AtomicU32,
     requests: Mutex<Vec<String>>,
 }
 
-fn authorized(headers: &HeaderMap) -> bool {
+fn is_authorized(headers: &HeaderMap) -> bool {
     headers.get("authorization").is_some_and(|value| value == "Bearer token-new")
 }
 
 async fn describe(
-    State(graph): State<Arc<Graph>>,
+    State(meta_server): State<Arc<MetaServer>>,
     Path(media): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Response {
-    graph.requests.lock().expect("a lock").push(media.clone());
-    if !authorized(&headers) {
+    meta_server.requests.lock().expect("a thread panicked while it held the lock").push(media.clone());
+    if !is_authorized(&headers) {
         return (StatusCode::UNAUTHORIZED, r#"{"error":{"code":190}}"#).into_response();
     }
     if query != [("phone_number_id".to_owned(), "700".to_owned())] {
         return (StatusCode::BAD_REQUEST, r#"{"error":{"code":100}}"#).into_response();
     }
-    let base = graph.base.lock().expect("a lock").clone();
-    let place = graph.given.fetch_add(1, Ordering::SeqCst);
+    let base = meta_server.base.lock().expect("a thread panicked while it held the lock").clone();
+    let number = meta_server.urls_returned.fetch_add(1, Ordering::SeqCst);
     let url = match media.as_str() {
         "missing" => return (StatusCode::BAD_REQUEST, r#"{"error":{"code":100,"error_subcode":33}}"#).into_response(),
         "throttled" => {
             return (StatusCode::BAD_REQUEST, [("retry-after", "7")], r#"{"error":{"code":80007}}"#).into_response();
         }
         "forbidden" => return (StatusCode::FORBIDDEN, r#"{"error":{"code":10}}"#).into_response(),
-        "foreign" => format!("{}/files/{place}", base.replace("127.0.0.1", "localhost")),
+        "foreign" => format!("{}/files/{number}", base.replace("127.0.0.1", "localhost")),
         "redirected" => format!("{base}/redirect"),
-        _ => format!("{base}/files/{place}"),
+        _ => format!("{base}/files/{number}"),
     };
     json!({"url": url, "mime_type": "image/jpeg", "sha256": "", "file_size": "5", "id": media})
         .to_string()
         .into_response()
 }
 
-async fn file(State(graph): State<Arc<Graph>>, headers: HeaderMap) -> Response {
-    graph.requests.lock().expect("a lock").push("file".to_owned());
-    if !authorized(&headers) {
+async fn file(State(meta_server): State<Arc<MetaServer>>, headers: HeaderMap) -> Response {
+    meta_server.requests.lock().expect("a thread panicked while it held the lock").push("file".to_owned());
+    if !is_authorized(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let is_gone = graph.gone.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-    if is_gone { StatusCode::NOT_FOUND.into_response() } else { "bytes".into_response() }
+    let is_expired =
+        meta_server.expired_urls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    if is_expired { StatusCode::NOT_FOUND.into_response() } else { "bytes".into_response() }
 }
 
-async fn served(router: Router) -> anyhow::Result<String> {
+async fn serve(router: Router) -> anyhow::Result<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(base)
 }
 
-impl Graph {
+impl MetaServer {
     async fn start() -> anyhow::Result<Arc<Self>> {
-        let graph = Arc::new(Self::default());
+        let meta_server = Arc::new(Self::default());
         let redirect = || async { (StatusCode::FOUND, [("location", "/files/0")]).into_response() };
         let router = Router::new()
             .route("/v25.0/{media}", get(describe))
-            .route("/files/{place}", get(file))
+            .route("/files/{number}", get(file))
             .route("/redirect", get(redirect))
-            .with_state(Arc::clone(&graph));
-        let base = served(router).await?;
-        graph.base.lock().expect("a lock").push_str(&base);
-        Ok(graph)
+            .with_state(Arc::clone(&meta_server));
+        let base = serve(router).await?;
+        meta_server.base.lock().expect("a thread panicked while it held the lock").push_str(&base);
+        Ok(meta_server)
     }
 
     fn fetcher(&self, store: &Store) -> anyhow::Result<MediaFetcher> {
-        let url = format!("{}/v25.0", self.base.lock().expect("a lock")).parse()?;
-        let meta = MetaMedia::new(url, Arc::new(Rotated::default()));
-        Ok(MediaFetcher::new(store.clone(), MediaApi::Meta(meta)))
+        let url = format!("{}/v25.0", self.base.lock().expect("a thread panicked while it held the lock")).parse()?;
+        let media = MetaMedia::new(url, Arc::new(RotatedToken::default()));
+        Ok(MediaFetcher::new(store.clone(), MediaApi::Meta(media)))
     }
 }
 
-fn tls() {
-    // The process has one provider, whichever test comes first.
+fn install_tls_provider() {
+    // The process has one provider. The first test installs it, and the others get an error.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-/// The task to fetch the file of a message that is received.
+/// Returns the task to fetch the file of a message that is received.
 async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
     let events = bucket.receive(webhook, at).await?;
     let media = events.iter().flat_map(|event| &event.media).next().context("no file")?;
     let task =
         MediaTask::new(media, &Origin { received: at, written: at, body: Sha256::of(b""), channel: Channel::Meta });
     let json = task.to_json();
-    for secret in [OURS, CLIENT, "wamid"] {
+    for secret in [BUSINESS_NUMBER, CLIENT_NUMBER, "wamid"] {
         assert!(!json.contains(secret), "{json}");
     }
     Ok(MediaTask::parse(&json)?)
@@ -143,16 +144,16 @@ async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result
 
 #[tokio::test]
 async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
-    tls();
-    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
-    let fetcher = graph.fetcher(&bucket.store)?;
+    install_tls_provider();
+    let (bucket, meta_server) = (Bucket::start().await?, MetaServer::start().await?);
+    let fetcher = meta_server.fetcher(&bucket.store)?;
     let at = now();
-    // The first two URLs are gone when they are used.
-    graph.gone.store(2, Ordering::SeqCst);
+    // The first two URLs have expired when they are used.
+    meta_server.expired_urls.store(2, Ordering::SeqCst);
     let task = task(&bucket, &image("messages", "wamid.I", "77", b"bytes"), at).await?;
     assert!(matches!(bucket.item("wamid.I").await, Err(SourceError::StillCapturing { .. })));
     assert_eq!(fetcher.fetch(&task, at).await?, MediaOutcome::Stored);
-    assert_eq!(graph.given.load(Ordering::SeqCst), 3);
+    assert_eq!(meta_server.urls_returned.load(Ordering::SeqCst), 3);
     assert_eq!(fetcher.fetch(&task, at).await?, MediaOutcome::DoneBefore);
     let item = bucket.item("wamid.I").await?;
     let [file] = item.files() else { anyhow::bail!("no file") };
@@ -165,9 +166,9 @@ async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result<()> {
-    tls();
-    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
-    let fetcher = graph.fetcher(&bucket.store)?;
+    install_tls_provider();
+    let (bucket, meta_server) = (Bucket::start().await?, MetaServer::start().await?);
+    let fetcher = meta_server.fetcher(&bucket.store)?;
     let at = now() - HOUR * 24 * 8;
     for (id, media, bytes, note) in
         [("wamid.M", "missing", &b"bytes"[..], "WhatsApp did not have it"), ("wamid.X", "other", b"other", "SHA-256")]
@@ -183,7 +184,7 @@ async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result
         let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
         assert!(notes.contains(note), "{notes}");
     }
-    // It was not fetched in 6 days.
+    // A file that was not fetched in 6 days is lost.
     bucket.receive(&image("messages", "wamid.N", "never", b"x"), at).await?;
     assert_eq!(bucket.item("wamid.N").await?.files().len(), 0);
     Ok(())
@@ -191,27 +192,35 @@ async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result
 
 #[tokio::test]
 async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
-    tls();
-    let (bucket, graph) = (Bucket::start().await?, Graph::start().await?);
-    let fetcher = graph.fetcher(&bucket.store)?;
+    install_tls_provider();
+    let (bucket, meta_server) = (Bucket::start().await?, MetaServer::start().await?);
+    let fetcher = meta_server.fetcher(&bucket.store)?;
     let at = now();
     for (media, is_configuration) in
         [("foreign", true), ("forbidden", true), ("redirected", false), ("throttled", false)]
     {
         let task = task(&bucket, &image("messages", &format!("wamid.{media}"), media, b"bytes"), at).await?;
-        let error = fetcher.fetch(&task, at).await.err().context("an error")?;
+        let error = fetcher.fetch(&task, at).await.err().context("no error")?;
         assert_eq!(matches!(error, SourceError::Configuration { .. }), is_configuration, "{media}: {error}");
         assert_eq!(error.retry_after().map(|wait| wait.as_secs()), (media == "throttled").then_some(7));
         for secret in ["token-old", "token-new", "127.0.0.1", "localhost", "http", media] {
             assert!(!error.to_string().contains(secret), "{secret}: {error}");
         }
     }
-    assert!(!graph.requests.lock().expect("a lock").contains(&"file".to_owned()));
+    assert!(
+        !meta_server.requests.lock().expect("a thread panicked while it held the lock").contains(&"file".to_owned())
+    );
     Ok(())
 }
 
-/// Receives a picture by AWS's door.
-async fn from_aws(bucket: &Bucket, id: &str, media: &str, bytes: &[u8], at: Timestamp) -> anyhow::Result<MediaTask> {
+/// Stores a picture that was received through AWS.
+async fn receive_from_aws(
+    bucket: &Bucket,
+    id: &str,
+    media: &str,
+    bytes: &[u8],
+    at: Timestamp,
+) -> anyhow::Result<MediaTask> {
     let webhook = image("messages", id, media, bytes);
     let arn = format!("arn:aws:social-messaging:us-east-1:000000000000:phone-number-id/{}", "b".repeat(32));
     let event = json!({"context": {"MetaPhoneNumberIds": [{"metaPhoneNumberId": "700", "arn": arn}]},
@@ -225,8 +234,8 @@ async fn from_aws(bucket: &Bucket, id: &str, media: &str, bytes: &[u8], at: Time
 }
 
 #[tokio::test]
-async fn file_that_aws_never_has_right_is_lost_after_six_days() -> anyhow::Result<()> {
-    tls();
+async fn file_that_aws_does_not_have_is_lost_after_six_days() -> anyhow::Result<()> {
+    install_tls_provider();
     let (bucket, social) = (Bucket::start().await?, SocialMessaging::start(ACCESS_KEY).await);
     let fake = Cloud::at(social.url()).await;
     social.connect(bucket.config(), bucket.store.bucket());
@@ -234,35 +243,35 @@ async fn file_that_aws_never_has_right_is_lost_after_six_days() -> anyhow::Resul
     let (number, mime) = (format!("phone-number-id-{}", "b".repeat(32)), "image/jpeg".to_owned());
     social.add(SocialFile { id: "77".to_owned(), number, mime, bytes: Bytes::from_static(b"bytes") });
     let at = now() - HOUR * 24 * 8;
-    let over = at + HOUR * 24 * 6;
+    let expiry = at + HOUR * 24 * 6;
     for (id, media, bytes, note) in
         [("wamid.M", "78", &b"bytes"[..], "WhatsApp did not have it"), ("wamid.X", "77", b"another file", "SHA-256")]
     {
-        let task = from_aws(&bucket, id, media, bytes, at).await?;
-        for early in [at, over - HOUR] {
+        let task = receive_from_aws(&bucket, id, media, bytes, at).await?;
+        for early in [at, expiry - HOUR] {
             assert!(matches!(fetcher.fetch(&task, early).await, Err(SourceError::Unavailable { .. })), "{id}");
         }
-        assert!(matches!(fetcher.fetch(&task, over).await?, MediaOutcome::Lost(_)), "{id}");
+        assert!(matches!(fetcher.fetch(&task, expiry).await?, MediaOutcome::Lost(_)), "{id}");
         let item = bucket.item(id).await?;
         assert_eq!((item.files().len(), item.text.as_deref()), (0, Some("c")));
         let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
         assert!(notes.contains(note), "{notes}");
     }
-    // An id with a character that AWS does not take is not known there.
-    let task = from_aws(&bucket, "wamid.U", "a_b", b"bytes", at).await?;
-    assert!(matches!(fetcher.fetch(&task, over).await?, MediaOutcome::Lost(_)));
-    assert_eq!(social.rejected(), ["a value of the request"]);
+    // An id with a character that AWS does not accept is unknown there.
+    let task = receive_from_aws(&bucket, "wamid.U", "a_b", b"bytes", at).await?;
+    assert!(matches!(fetcher.fetch(&task, expiry).await?, MediaOutcome::Lost(_)));
+    assert_eq!(social.rejected(), ["invalid value"]);
     Ok(())
 }
 
-/// AWS wrote the file, and the function was killed before it wrote what it is.
+/// AWS wrote the file, and the function was killed before it stored the description.
 #[tokio::test]
 async fn file_that_aws_has_written_is_not_requested_again() -> anyhow::Result<()> {
-    tls();
+    install_tls_provider();
     let (bucket, social) = (Bucket::start().await?, SocialMessaging::start(ACCESS_KEY).await);
     let fake = Cloud::at(social.url()).await;
     let fetcher = MediaFetcher::new(bucket.store.clone(), MediaApi::Aws(AwsMedia::new(fake.config())));
-    let task = from_aws(&bucket, "wamid.77", "77", b"bytes", now()).await?;
+    let task = receive_from_aws(&bucket, "wamid.77", "77", b"bytes", now()).await?;
     let key = format!("{}/77.jpeg", task.key());
     let put = aws::s3::Put { key: &key, bytes: Bytes::from_static(b"bytes"), content_type: "image/jpeg", sha256: None };
     bucket.store.put(put, aws::s3::Condition::Always).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::sample_day::{addresses, expected_copies};
 
-async fn day() -> anyhow::Result<Pipeline> {
+async fn start_day() -> anyhow::Result<Pipeline> {
     let sample = Sample::day(Timestamp::now())?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
@@ -18,7 +18,7 @@ async fn day() -> anyhow::Result<Pipeline> {
 
 #[tokio::test]
 async fn wrong_password_stops_fetch_and_names_the_secret() -> anyhow::Result<()> {
-    let pipeline = day().await?;
+    let pipeline = start_day().await?;
     pipeline
         .machine
         .cloud
@@ -33,14 +33,14 @@ async fn wrong_password_stops_fetch_and_names_the_secret() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn items_wait_when_the_password_is_rotated_during_a_run() -> anyhow::Result<()> {
-    let pipeline = day().await?;
+    let pipeline = start_day().await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let rotated = SourceCredentials { username: "connector".to_owned(), password: "a new one".to_owned() };
     if let Some(source) = &pipeline.source {
         source.rotate(rotated);
     }
     let depths = pipeline.work_until_logged("configuration error").await?;
-    assert_eq!(depths[0].total(), fetched.queued, "everything waits");
+    assert_eq!(depths[0].total(), fetched.queued, "an item did not wait");
     assert!(pipeline.dead_letters().await?.is_empty());
     // After the operator sets the secret, processing continues without further action.
     pipeline.machine.cloud.put_secret("archiver", &json!({"username": "connector", "password": "a new one"})).await?;
@@ -52,10 +52,13 @@ async fn items_wait_when_the_password_is_rotated_during_a_run() -> anyhow::Resul
 
 #[tokio::test]
 async fn unreachable_source_stops_fetch() -> anyhow::Result<()> {
-    let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
-    let pipeline =
-        Pipeline::start(ItemSource::Api(Sample::day(Timestamp::now())?), MailSystem::Maildir(addresses()?), &nowhere)
-            .await?;
+    let unreachable = [("ARCHIVER_URL", "http://127.0.0.1:1")];
+    let pipeline = Pipeline::start(
+        ItemSource::Api(Sample::day(Timestamp::now())?),
+        MailSystem::Maildir(addresses()?),
+        &unreachable,
+    )
+    .await?;
     let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
     assert!(error.contains("listing the source") && error.contains("connect"), "{error}");
     assert!(pipeline.dead_letters().await?.is_empty());
@@ -76,14 +79,14 @@ async fn missing_bucket_is_named() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn invalid_user_map_row_stops_imports_until_it_is_fixed() -> anyhow::Result<()> {
-    let pipeline = day().await?;
+    let pipeline = start_day().await?;
     pipeline.put_user_map("Mobile number;E-mail address\n+46 70 174 06 05;ada.lindqvist@example.com\n4.52E+09;oliver.marsh@example.com\n").await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("config/user-map.csv").await?;
     let logs = pipeline.logs();
     let line = logs.lines().find(|line| line.contains("config/user-map.csv")).unwrap_or_default();
     assert!(line.contains("ERROR") && line.contains("line 3"), "{line}");
-    assert!(pipeline.copies()?.is_empty(), "nothing is filed by a map that may be wrong");
+    assert!(pipeline.copies()?.is_empty(), "a copy was filed by a user map that may be wrong");
     let dead_letters = pipeline.dead_letters().await?;
     assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["stage"] == "convert"), "{dead_letters:?}");
 
@@ -115,8 +118,8 @@ async fn unmapped_items_wait_when_the_catch_all_mailbox_is_missing() -> anyhow::
     std::fs::create_dir(mail.path().join("nobodys@example.com"))?;
     pipeline.drain().await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
-    let caught = mail.path().join("nobodys@example.com").join(FOLDER).join("cur");
-    assert!(std::fs::read_dir(caught)?.count() > 0, "and then they are filed");
+    let catch_all = mail.path().join("nobodys@example.com").join(FOLDER).join("cur");
+    assert!(std::fs::read_dir(catch_all)?.count() > 0, "the items were not filed after the correction");
     Ok(())
 }
 
@@ -133,9 +136,10 @@ async fn items_wait_when_the_client_secret_is_wrong() -> anyhow::Result<()> {
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("AADSTS7000215").await?;
     // Only items that fail for another reason are dead letters.
-    let meant: Vec<_> = pipeline.source.iter().flat_map(|source| source.sample().expected_results()).collect();
+    let expected_results: Vec<_> =
+        pipeline.source.iter().flat_map(|source| source.sample().expected_results()).collect();
     for dead_letter in pipeline.dead_letters().await? {
-        let expected_result = meant
+        let expected_result = expected_results
             .iter()
             .find(|(item, _)| item.as_str() == dead_letter.attributes["item"])
             .map(|(_, expected_result)| expected_result);

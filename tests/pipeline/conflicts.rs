@@ -26,7 +26,7 @@ use serde_json::json;
 const ADA: &str = "ada@example.com";
 
 /// Starts a bucket that responds with 409 to this many writes and then with an ETag.
-async fn racing(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
+async fn conflicting_bucket(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
     let writes = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&writes);
     let router = Router::new().fallback(move || {
@@ -46,17 +46,17 @@ async fn racing(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Ar
 
 #[tokio::test]
 async fn racing_conditional_write_is_retried() -> anyhow::Result<()> {
-    let coded = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    let with_code = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     let put = || Put { key: "mime/x.eml", bytes: b"x".as_slice().into(), content_type: "message/rfc822", sha256: None };
-    for body in [coded, ""] {
-        let (store, writes) = racing(2, body).await?;
+    for body in [with_code, ""] {
+        let (store, writes) = conflicting_bucket(2, body).await?;
         let written = store.put(put(), Condition::Absent).await?;
         assert!(matches!(written, Written::Yes(_)), "{body:?}: {written:?}");
         assert_eq!(writes.load(Ordering::SeqCst), 3);
 
-        let (store, _) = racing(u32::MAX, body).await?;
+        let (store, _) = conflicting_bucket(u32::MAX, body).await?;
         let failed = store.put(put(), Condition::Absent).await;
-        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "no operator is needed: {failed:?}");
+        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "an item waits for an operator: {failed:?}");
     }
     Ok(())
 }
@@ -75,9 +75,9 @@ fn sample() -> anyhow::Result<Sample> {
 
 #[tokio::test]
 async fn item_that_is_missing_shortly_after_listing_is_retried() -> anyhow::Result<()> {
-    let patient = [("MISSING_RETRY_SECONDS", "3600")];
+    let variables = [("MISSING_RETRY_SECONDS", "3600")];
     let pipeline =
-        Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &patient).await?;
+        Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &variables).await?;
     let source = pipeline.source.as_ref().expect("a source");
     let on = [
         (On::Item("WA-404".to_owned()), 404),
@@ -92,6 +92,6 @@ async fn item_that_is_missing_shortly_after_listing_is_retried() -> anyhow::Resu
     let mail = pipeline.mail(ADA)?;
     assert_eq!(mail.len(), 3);
     let files = |mail: &Vec<u8>| MessageParser::new().parse(mail).map(|mail| mail.attachment_count());
-    assert!(mail.values().all(|mail| files(mail) == Some(2)), "each has its file, beside the evidence");
+    assert!(mail.values().all(|mail| files(mail) == Some(2)), "a copy lacks its file or the evidence");
     Ok(())
 }

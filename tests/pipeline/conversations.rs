@@ -33,30 +33,30 @@ fn mail(uid: u32, bytes: &[u8]) -> anyhow::Result<Mail> {
 
 /// Returns the thread and the parent of each UID. In `(1 2 (3)(4))`, 1 is the parent of 2, and 2 of 3 and 4.
 fn threads(line: &str) -> anyhow::Result<BTreeMap<u32, (usize, Option<u32>)>> {
-    let mut placed = BTreeMap::new();
-    let (mut above, mut last, mut thread) = (Vec::new(), None, 0);
-    let mut rest = line.strip_prefix("* THREAD ").context("no response to THREAD")?;
-    while let Some(first) = rest.chars().next() {
+    let mut parents = BTreeMap::new();
+    let (mut ancestors, mut last, mut thread) = (Vec::new(), None, 0);
+    let mut remaining = line.strip_prefix("* THREAD ").context("no response to THREAD")?;
+    while let Some(first) = remaining.chars().next() {
         match first {
             '(' => {
-                thread += usize::from(above.is_empty());
-                above.push(last);
+                thread += usize::from(ancestors.is_empty());
+                ancestors.push(last);
             }
-            ')' => last = above.pop().context("a bracket too many")?,
+            ')' => last = ancestors.pop().context("an unmatched closing bracket")?,
             ' ' => {}
             _ => {
-                let end = rest.find([' ', '(', ')']).unwrap_or(rest.len());
-                let uid = rest[..end].parse()?;
-                placed.insert(uid, (thread, last));
+                let end = remaining.find([' ', '(', ')']).unwrap_or(remaining.len());
+                let uid = remaining[..end].parse()?;
+                parents.insert(uid, (thread, last));
                 last = Some(uid);
-                rest = &rest[end..];
+                remaining = &remaining[end..];
                 continue;
             }
         }
-        rest = &rest[1..];
+        remaining = &remaining[1..];
     }
-    ensure!(above.is_empty(), "a bracket too few");
-    Ok(placed)
+    ensure!(ancestors.is_empty(), "an unmatched opening bracket");
+    Ok(parents)
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
 
-    let mut hanging = BTreeSet::new();
+    let mut with_parent = BTreeSet::new();
     for address in &addresses {
         let copies = server.copies(address, FOLDER)?;
         let mails: Vec<_> = copies.iter().map(|copy| mail(copy.uid, &copy.bytes)).collect::<Result<_, _>>()?;
@@ -77,22 +77,31 @@ async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result
         }
         let response = server.run_in(address, FOLDER, "UID THREAD REFERENCES UTF-8 ALL")?;
         let line = response.iter().find(|line| line.starts_with("* THREAD")).context("no threads")?;
-        let placed = threads(line)?;
-        assert_eq!(placed.len(), mails.len());
+        let parents = threads(line)?;
+        assert_eq!(parents.len(), mails.len());
         let by_id: BTreeMap<_, _> = mails.iter().map(|mail| (mail.id.as_str(), mail.uid)).collect();
         let mut thread_of = BTreeMap::new();
         for mail in &mails {
-            let (thread, on) = placed[&mail.uid];
+            let (thread, parent_uid) = parents[&mail.uid];
             if let Some(parent) = mail.replied_to.as_deref().and_then(|id| by_id.get(id)) {
-                assert_eq!(on, Some(*parent), "{} of {} is a child of the mail that it replies to", mail.kind, mail.id);
-                hanging.insert(mail.kind.clone());
+                assert_eq!(
+                    parent_uid,
+                    Some(*parent),
+                    "{} of {} is not a child of the mail that it replies to",
+                    mail.kind,
+                    mail.id
+                );
+                with_parent.insert(mail.kind.clone());
             }
             let of_chat = thread_of.entry(mail.chat.as_str()).or_insert(thread);
-            assert_eq!(*of_chat, thread, "a chat is one conversation");
+            assert_eq!(*of_chat, thread, "a chat has more than one conversation");
         }
     }
     for kind in ["delete", "edit", "reaction", "text"] {
-        assert!(hanging.contains(kind), "the sample has a {kind} that hangs on another mail: {hanging:?}");
+        assert!(
+            with_parent.contains(kind),
+            "the sample has no {kind} that is a child of another mail: {with_parent:?}"
+        );
     }
     Ok(())
 }

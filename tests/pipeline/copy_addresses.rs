@@ -8,7 +8,7 @@ use dovecot::{Dovecot, Options};
 use graph_fake::{GraphFake, User};
 use harness::{
     FOLDER, ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::Timestamp;
 use local::sample_source::Sample;
@@ -23,14 +23,14 @@ const BOB: &str = "bob@example.com";
 /// Another address of Ada's mailbox.
 const ALIAS: &str = "ada.lovelace@example.com";
 
-/// Above the normal limit.
+/// Size in bytes, above the default limit of an item.
 const LARGE: u64 = 11 << 20;
 
-/// Debug builds are slow.
+/// Long enough for a debug build, which is slow.
 const PACE: Pace =
     Pace { timeout: Duration::from_secs(25), visibility: Duration::from_secs(26), concurrency: 1, max_receives: 50 };
 
-/// A text and a large file between Ada, Bob, who is only in the user map, and a client.
+/// Returns a text and a large file between Ada, Bob, who is only in the user map, and a client.
 fn sample() -> anyhow::Result<Sample> {
     let people = json!({"ada": {"name": "Ada \"the first\"", "phone": "+4520123456"},
                         "bob": {"name": "Bøb", "phone": "+4520123457"},
@@ -41,8 +41,8 @@ fn sample() -> anyhow::Result<Sample> {
             "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": ["@bob", "@client"], "text": id,
             "attachments": files}})
     };
-    let film = json!([{"id": "f", "name": "film.mp4", "media": {"bytes": LARGE}}]);
-    let items = [item("small", json!([])), item("large", film)];
+    let video = json!([{"id": "f", "name": "film.mp4", "media": {"bytes": LARGE}}]);
+    let items = [item("small", json!([])), item("large", video)];
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
@@ -58,8 +58,8 @@ impl Copy {
     fn of(mime: &[u8]) -> anyhow::Result<Self> {
         let parsed = MessageParser::default().parse(mime).context("invalid mail")?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        let all = [parsed.from(), parsed.to()].into_iter().flatten().flat_map(Address::iter);
-        let people = all.map(|person| (text(person.name()), text(person.address()))).collect();
+        let participants = [parsed.from(), parsed.to()].into_iter().flatten().flat_map(Address::iter);
+        let people = participants.map(|person| (text(person.name()), text(person.address()))).collect();
         let end = mime.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("no header")?;
         Ok(Self { people, body: Some(Sha256::of(&mime[end..])) })
     }
@@ -71,46 +71,46 @@ async fn outcome(pipeline: &Pipeline, item: &str) -> anyhow::Result<Outcome> {
     Ok(Outcome::parse(&object.bytes)?)
 }
 
-/// Loses the outcome that records the copies of each item, until import reads it again.
-async fn losing_records() -> anyhow::Result<Cutter> {
+/// Starts a proxy that loses the outcome with the copies of each item, until import reads the outcome again.
+async fn start_losing_outcomes() -> anyhow::Result<FaultProxy> {
     let losing = Mutex::new(HashMap::<String, bool>::new());
-    let cutter = Cutter::start(move |request| {
+    let proxy = FaultProxy::start(move |request| {
         let mut words = request.lines().next().unwrap_or_default().split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if !path.contains("/outcomes/") {
-            return Cut::Never;
+            return ConnectionFault::None;
         }
         let key = path.split('?').next().unwrap_or_default().to_owned();
-        let mut losing = losing.lock().expect("no test panics while it holds the lock");
+        let mut losing = losing.lock().expect("a test panicked while it held the lock");
         let records_copies = request.contains("\"mailboxes\":[{");
         match (method, losing.get(&key)) {
             ("PUT", None | Some(true)) if records_copies => {
                 losing.insert(key, true);
-                Cut::Before
+                ConnectionFault::BeforeExecution
             }
             ("GET", Some(true)) => {
                 losing.insert(key, false);
-                Cut::Never
+                ConnectionFault::None
             }
-            _ => Cut::Never,
+            _ => ConnectionFault::None,
         }
     });
-    Ok(cutter.await?)
+    Ok(proxy.await?)
 }
 
 /// Files the sample and loses the record of the copies once. `alias` is the address of Ada's mailbox in the user map;
 /// `copies` reads the copies of a mailbox.
-async fn check(
+async fn assert_copies_show_addresses(
     mail_system: MailSystem<'_>,
     variables: &[(&str, &str)],
     alias: &str,
     copies: impl Fn(&str) -> anyhow::Result<Vec<Copy>>,
 ) -> anyhow::Result<()> {
-    let cutter = losing_records().await?;
-    let variables = [&[("OVERSIZE", "import"), ("AWS_ENDPOINT_URL", cutter.url())], variables].concat();
+    let proxy = start_losing_outcomes().await?;
+    let variables = [&[("OVERSIZE", "import"), ("AWS_ENDPOINT_URL", proxy.url())], variables].concat();
     let pipeline = Pipeline::start_at(PACE, ItemSource::Api(sample()?), mail_system, &variables).await?;
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
-    cutter.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
+    proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     pipeline.put_user_map(&format!("phone,email\n+4520123456,{alias}\n+4520123457,{BOB}\n")).await?;
     pipeline.run(&Pipeline::timer()).await?;
 
@@ -119,18 +119,18 @@ async fn check(
         let outcome = outcome(&pipeline, item).await?;
         ensure!(outcome.is_complete(), "{item}: {outcome:?}");
         let results: Vec<_> = outcome.mailboxes.iter().map(|filed| filed.result).collect();
-        assert_eq!(results, [FilingResult::Skipped; 2], "{item}: the copies were looked up");
+        assert_eq!(results, [FilingResult::Skipped; 2], "{item}: the copies were not looked up");
         let object = pipeline.store.get(&outcome.mime.context("no message")?, 64 << 20).await?.context("no object")?;
-        assert_eq!(Some(Sha256::of(&object.bytes)), outcome.sha256, "{item}: the stored message is unchanged");
+        assert_eq!(Some(Sha256::of(&object.bytes)), outcome.sha256, "{item}: the stored message changed");
         let message = Copy::of(&object.bytes)?;
         let addresses: Vec<_> = message.people.iter().map(|(_, address)| address.as_str()).collect();
         let numbers = ["4520123456", "4520123457", "4520123458"].map(|number| format!("{number}@whatsapp.invalid"));
-        assert_eq!(addresses, numbers, "{item}: convert does not know the user map");
+        assert_eq!(addresses, numbers, "{item}: the stored message depends on the user map");
         stored.insert(message.body, message);
     }
     for address in [ADA, BOB] {
         let copies = copies(address)?;
-        assert_eq!(copies.len(), 2, "{address}: one copy each\n{}", pipeline.logs());
+        assert_eq!(copies.len(), 2, "{address}: the number of copies is wrong\n{}", pipeline.logs());
         for copy in copies {
             let message = match copy.body {
                 Some(_) => stored.get(&copy.body).context("not a stored message")?,
@@ -168,13 +168,14 @@ fn copies_in(graph: &GraphFake, address: &str) -> anyhow::Result<Vec<Copy>> {
 #[tokio::test]
 async fn copies_in_graph_show_primary_addresses() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    check(MailSystem::Graph(&graph), &[], ALIAS, |address| copies_in(&graph, address)).await
+    assert_copies_show_addresses(MailSystem::Graph(&graph), &[], ALIAS, |address| copies_in(&graph, address)).await
 }
 
 #[tokio::test]
 async fn copies_by_import_mime_show_primary_addresses() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    check(MailSystem::GraphImportMime(&graph), &[], ALIAS, |address| copies_in(&graph, address)).await
+    assert_copies_show_addresses(MailSystem::GraphImportMime(&graph), &[], ALIAS, |address| copies_in(&graph, address))
+        .await
 }
 
 #[tokio::test]
@@ -182,7 +183,7 @@ async fn copies_by_imap_show_mapped_addresses() -> anyhow::Result<()> {
     let users = [ADA, BOB].map(str::to_owned).to_vec();
     let server = Dovecot::start(&Options { users, tls: true, ..Options::default() })?;
     let copies = |address: &str| server.copies(address, FOLDER)?.iter().map(|copy| Copy::of(&copy.bytes)).collect();
-    check(MailSystem::Imap(&server, ADA), &[], ADA, copies).await
+    assert_copies_show_addresses(MailSystem::Imap(&server, ADA), &[], ADA, copies).await
 }
 
 #[tokio::test]
@@ -197,7 +198,7 @@ async fn copies_in_maildir_show_primary_addresses() -> anyhow::Result<()> {
         entries.map(|entry| Copy::of(&std::fs::read(entry?.path())?)).collect()
     };
     let maildir = [("MAILDIR", mail.path().to_str().context("no UTF-8")?)];
-    check(MailSystem::Maildir(Vec::new()), &maildir, ALIAS, copies).await
+    assert_copies_show_addresses(MailSystem::Maildir(Vec::new()), &maildir, ALIAS, copies).await
 }
 
 /// Eve's mailbox exists later, and is filed in with the addresses that the earlier copies have.

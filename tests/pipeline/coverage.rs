@@ -32,7 +32,7 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     let sample = Sample::many(1, Timestamp::now());
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
-    assert_eq!(code, Some(1), "a deployment that never ran has proven nothing: {out}");
+    assert_eq!(code, Some(1), "a deployment without a run was not reported: {out}");
     assert!(out.contains("No run has recorded a window"), "{out}");
 
     // The first run crashed five days ago, and the cursor was lost; the next complete run began two days ago.
@@ -59,7 +59,7 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     pipeline.run(&serde_json::json!({"from": hours(144), "to": hours(72)})).await?;
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.contains("without a gap"), "a green check says what it examined: {out}");
+    assert!(out.contains("without a gap"), "the successful check does not say what it examined: {out}");
     Ok(())
 }
 
@@ -69,7 +69,7 @@ async fn reconcile_waits_for_a_running_run() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let now = Timestamp::now();
     record(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, Went::Crashed).await?;
-    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "it began a moment ago");
-    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1), "no run is at work, so it crashed");
+    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "the command did not wait for a run that has just begun");
+    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1), "a crashed run was not reported");
     Ok(())
 }

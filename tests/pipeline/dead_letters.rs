@@ -82,7 +82,7 @@ async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcom
         .await?;
     let mut outcomes = BTreeMap::new();
     for key in keys {
-        let object = pipeline.store.get(&key, 1 << 20).await?.context("a listed outcome")?;
+        let object = pipeline.store.get(&key, 1 << 20).await?.context("a listed outcome is missing")?;
         let outcome = Outcome::parse(&object.bytes)?;
         outcomes.insert(outcome.item.to_string(), outcome);
     }
@@ -103,9 +103,9 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
         listed.iter().all(|dead_letter| dead_letter["stage"] == "import" && dead_letter["reason"] == "unmapped"),
         "{list}"
     );
-    assert!(!list.contains("4520"), "a list contains no task and so no phone number");
+    assert!(!list.contains("4520"), "the list contains the task of a dead letter");
     let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
-    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "a list leaves the messages visible");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "the list made a message invisible");
     let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
     assert_eq!(none, "No dead letters.\n");
     let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
@@ -122,7 +122,7 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
     assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
     assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter stays");
+    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter was replayed");
     let replayed = queue_messages(&pipeline.machine.cloud, &pipeline.machine.resources.import.url).await?;
     let group = MessageGroup::of_chat("chat").to_string();
     assert_eq!(replayed.iter().map(|task| task.group.as_ref()).collect::<Vec<_>>(), [Some(&group)]);
@@ -132,13 +132,13 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     assert!(after["one"].is_complete() && after["one"].dead_letter.is_none());
     assert!(!after["two"].is_complete());
 
-    // The other is discarded: a wrong count changes nothing, and the right one keeps a copy.
+    // The other dead letter is discarded: a wrong count changes nothing, and the right count keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
     let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
     assert_eq!(code, 0, "{notes}");
     let printed: Value = serde_json::from_str(&printed)?;
-    assert_eq!(printed["missing"], Value::Null, "the mailboxes that have it are unknown");
+    assert_eq!(printed["missing"], Value::Null, "the missing mailboxes are not unknown");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
     let copy = pipeline.store.get(printed["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
@@ -157,7 +157,7 @@ async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
         assert!(code == 0 && out.contains("fdp.exe"), "{arguments:?}: {out}{notes}");
         assert!(!out.contains(['\u{202E}', '\u{2066}']), "{arguments:?}: {}", out.escape_unicode());
         if arguments.contains(&"--json") {
-            assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "a program reads the id unchanged");
+            assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "the JSON has another id");
         }
     }
     let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
@@ -165,7 +165,7 @@ async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As in the AWS console: the body is sent to the stage's queue without attributes.
+/// The body is sent to the queue of the stage without attributes, as in the AWS console.
 #[tokio::test]
 async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
     let pipeline = pipeline(vec![item("one", json!([]))]).await?;
@@ -197,7 +197,7 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
 
-    // One byte too few: the item is a dead letter again.
+    // The size is one byte too small: the item becomes a dead letter again.
     run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
@@ -219,7 +219,7 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
 #[tokio::test]
 async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
     // SOAK=5 makes a hundred kills over a thousand dead letters.
-    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
     let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
     let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
     let pipeline = pipeline(items).await?;
@@ -228,10 +228,10 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), total as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // Ten at a time, half a second apart: at most ten are replayed between two kills, so that dead letters are left for
-    // the last kill, too.
+    // Ten dead letters are replayed every half second: at most ten are replayed between two kills, so that dead letters
+    // are left for the last kill, too.
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
-    let mut while_moving = 0;
+    let mut killed_while_moving = 0;
     for kill in 0..kills {
         let before = depth_of(&pipeline, dead_letters).await?.total();
         assert!(before > 0, "no dead letter is left for kill {kill}");
@@ -250,9 +250,9 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         let left = depth_of(&pipeline, dead_letters).await?.total();
         let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
         assert!(left + queued >= total as u64, "{left} dead letters and {queued} tasks of {total}");
-        while_moving += u64::from(left < before && left > 0);
+        killed_while_moving += u64::from(left < before && left > 0);
     }
-    assert!(while_moving > 0, "no kill met a replay at work");
+    assert!(killed_while_moving > 0, "no replay was killed while it worked");
     while depth_of(&pipeline, dead_letters).await?.total() > 0 {
         run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
     }
@@ -279,9 +279,9 @@ async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
         assert!(text.contains(output), "{output} is not in\n{text}");
     }
     let mut command = Command::new(binaries.join("archiver"));
-    let nowhere = command.args(["dead-letters", "list"]).env_clear().output().await?;
-    let notes = String::from_utf8(nowhere.stderr)?;
-    assert_eq!(nowhere.status.code(), Some(1));
+    let without_deployment = command.args(["dead-letters", "list"]).env_clear().output().await?;
+    let notes = String::from_utf8(without_deployment.stderr)?;
+    assert_eq!(without_deployment.status.code(), Some(1));
     assert!(notes.contains("no deployment is named") && notes.contains("--local"), "{notes}");
     Ok(())
 }

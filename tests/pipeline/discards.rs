@@ -11,7 +11,7 @@ use crate::reconcile::command;
 
 const ADA: &str = "ada@example.com";
 
-/// One text between two people whom only the user map maps to mailboxes.
+/// Starts a pipeline with one text between two people whom only the user map maps to mailboxes.
 async fn start() -> anyhow::Result<Pipeline> {
     let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
     let item = json!({"expect": "unmapped", "item": {
@@ -35,8 +35,8 @@ async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
 /// Makes the dead letter as old as if SQS had deleted it a day ago.
 async fn expire(pipeline: &Pipeline) -> anyhow::Result<()> {
     let mut outcome = outcome(pipeline).await?;
-    let letter = outcome.dead_letter_source.as_mut().context("no dead letter")?;
-    letter.at = Timestamp::now() - DeadLetter::RETENTION - SignedDuration::from_hours(24);
+    let dead_letter = outcome.dead_letter_source.as_mut().context("no dead letter")?;
+    dead_letter.at = Timestamp::now() - DeadLetter::RETENTION - SignedDuration::from_hours(24);
     pipeline.put(&key(), outcome.to_json()).await
 }
 
@@ -46,7 +46,8 @@ async fn delete_dead_letters(pipeline: &Pipeline) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Exit code of reconcile, and the numbers of waiting and discarded dead letters and the causes of missing items.
+/// Runs reconcile. Returns the exit code of reconcile, and the numbers of waiting and discarded dead letters and the
+/// causes of missing items.
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, u64, u64, Vec<Value>)> {
     let (code, out, notes) = command(pipeline, &["--settled", "--json"]).await?;
     let printed: Value = serde_json::from_str(&out).with_context(|| format!("{out}{notes}"))?;
@@ -70,15 +71,15 @@ async fn discard_does_not_cover_a_later_dead_letter_of_the_item() -> anyhow::Res
     discard(&pipeline).await?;
     assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 1, vec![]));
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 1, vec![]), "a backfill does not undo it");
+    assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 1, vec![]), "the backfill undid the discard");
 
     // Two weeks later the item is listed again, and fails again.
     expire(&pipeline).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(reconcile(&pipeline).await?, (Some(0), 1, 0, vec![]), "a dead letter of its own");
+    assert_eq!(reconcile(&pipeline).await?, (Some(0), 1, 0, vec![]), "the item has no new dead letter");
     delete_dead_letters(&pipeline).await?;
     let lost = reconcile(&pipeline).await?;
-    assert_eq!(lost, (Some(1), 0, 0, vec![json!("letter-gone")]), "the earlier discard does not hide its loss");
+    assert_eq!(lost, (Some(1), 0, 0, vec![json!("letter-gone")]), "the lost item was counted as discarded");
     Ok(())
 }
 
@@ -86,7 +87,7 @@ async fn discard_does_not_cover_a_later_dead_letter_of_the_item() -> anyhow::Res
 async fn expired_dead_letter_is_missing_and_a_backfill_reopens_it() -> anyhow::Result<()> {
     let pipeline = start().await?;
     delete_dead_letters(&pipeline).await?;
-    // As long as the dead letter may exist, another task for the item is done without one of its own.
+    // While the dead letter may exist, another task for the item makes no second dead letter.
     pipeline.run(&Pipeline::backfill()).await?;
     assert!(pipeline.dead_letters().await?.is_empty());
     expire(&pipeline).await?;

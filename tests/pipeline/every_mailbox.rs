@@ -15,23 +15,23 @@ use model::{Outcome, keys};
 use crate::sample_day::{addresses, expected_copies, expected_dead_letters};
 
 /// Message-IDs per mailbox. Duplicates are rejected when they are read.
-type Filed = BTreeMap<String, BTreeSet<String>>;
+type MessageIds = BTreeMap<String, BTreeSet<String>>;
 
-/// Rendered messages by Message-ID.
+/// Returns the rendered messages by Message-ID.
 async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let outcomes = pipeline.keys(keys::OUTCOMES).await?;
     let mut rendered = BTreeMap::new();
     for key in outcomes {
-        let object = pipeline.store.get(&key, 1 << 20).await?.context("an outcome that was listed")?;
+        let object = pipeline.store.get(&key, 1 << 20).await?.context("a listed outcome is missing")?;
         let outcome: Outcome = serde_json::from_slice(&object.bytes)?;
         let (Some(id), Some(mime)) = (outcome.message_id, outcome.mime) else { continue };
-        let object = pipeline.store.get(&mime, 1 << 30).await?.context("a message that was filed")?;
+        let object = pipeline.store.get(&mime, 1 << 30).await?.context("a filed message is missing")?;
         rendered.insert(id, object.bytes.to_vec());
     }
     Ok(rendered)
 }
 
-/// A message without the addresses of its header, which copies replace, in unfolded lines.
+/// Returns a message without the addresses of its header, which copies replace, in unfolded lines.
 fn without_addresses(message: &[u8]) -> anyhow::Result<(String, &[u8])> {
     let end = message.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("a message without a header")?;
     let header = std::str::from_utf8(&message[..end])?.replace("\r\n ", " ");
@@ -45,9 +45,10 @@ fn without_addresses(message: &[u8]) -> anyhow::Result<(String, &[u8])> {
     Ok((kept, &message[end..]))
 }
 
-/// Collects copies that must equal the rendered message byte for byte, except for addresses in the header.
-fn note(
-    filed: &mut Filed,
+/// Adds the Message-IDs of copies, which must equal the rendered message byte for byte, except for addresses in the
+/// header.
+fn add_copies(
+    filed: &mut MessageIds,
     address: &str,
     copies: Vec<Vec<u8>>,
     rendered: &BTreeMap<String, Vec<u8>>,
@@ -55,7 +56,7 @@ fn note(
     for copy in copies {
         let parsed = MessageParser::default().parse(&copy).context("invalid mail")?;
         let id = format!("<{}>", parsed.message_id().context("a copy has no Message-ID")?);
-        let message = rendered.get(&id).context("a copy of no message")?;
+        let message = rendered.get(&id).context("a copy has an unknown Message-ID")?;
         assert!(without_addresses(message)? == without_addresses(&copy)?, "the copy of {id} is not what was rendered");
         assert!(filed.entry(address.to_owned()).or_default().insert(id), "a second copy");
     }
@@ -87,42 +88,42 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     let now = Timestamp::now();
     let addresses = addresses()?;
 
-    let mut by_maildir = Filed::new();
+    let mut by_maildir = MessageIds::new();
     let pipeline = run(now, MailSystem::Maildir(addresses.clone())).await?;
     let mails = rendered(&pipeline).await?;
     for address in &addresses {
-        note(&mut by_maildir, address, pipeline.mail(address)?.into_values().collect(), &mails)?;
+        add_copies(&mut by_maildir, address, pipeline.mail(address)?.into_values().collect(), &mails)?;
     }
     let counts: BTreeMap<_, _> = by_maildir.iter().map(|(address, ids)| (address.clone(), ids.len())).collect();
     assert_eq!(counts, expected_copies(&Sample::day(now)?.expected()));
 
-    let mut by_graph = Filed::new();
+    let mut by_graph = MessageIds::new();
     let graph = tenant().await?;
     run(now, MailSystem::Graph(&graph)).await?;
     for address in &addresses {
         for message in graph.visible(address) {
-            let new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
-            assert!(new, "a second copy");
+            let is_new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
+            assert!(is_new, "a second copy");
         }
     }
     assert_eq!(by_graph, by_maildir);
 
-    let mut by_mime = Filed::new();
+    let mut by_mime = MessageIds::new();
     let graph = tenant().await?;
     let mails = rendered(&run(now, MailSystem::GraphImportMime(&graph)).await?).await?;
     for address in &addresses {
         let copies = graph.visible(address).into_iter().filter_map(|message| message.mime).collect();
-        note(&mut by_mime, address, copies, &mails)?;
+        add_copies(&mut by_mime, address, copies, &mails)?;
     }
     assert_eq!(by_mime, by_maildir);
 
-    let mut by_imap = Filed::new();
+    let mut by_imap = MessageIds::new();
     let server = Dovecot::start(&Options { users: addresses.clone(), tls: true, ..Options::default() })?;
     let mails = rendered(&run(now, MailSystem::Imap(&server, &addresses[0])).await?).await?;
     for address in &addresses {
         let copies = server.copies(address, FOLDER)?;
         assert!(copies.iter().all(|copy| copy.flags.contains("\\Seen")));
-        note(&mut by_imap, address, copies.into_iter().map(|copy| copy.bytes).collect(), &mails)?;
+        add_copies(&mut by_imap, address, copies.into_iter().map(|copy| copy.bytes).collect(), &mails)?;
     }
     assert_eq!(by_imap, by_maildir);
     Ok(())

@@ -10,12 +10,12 @@ use model::Window;
 use serde_json::Value;
 use source::{ChatExports, ExportSettings, Source, SourceError};
 
-const ME: &str = "me@example.com";
+const OWNER: &str = "me@example.com";
 
 /// Returns a mailbox's messages by their line in the export: time, text in the evidence, text in the body.
 fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, String, String)>> {
     let mut lines = BTreeMap::new();
-    for bytes in pipeline.mail(ME)?.values() {
+    for bytes in pipeline.mail(OWNER)?.values() {
         let message = MessageParser::new().parse(bytes).context("invalid mail")?;
         let evidence =
             message.attachments().filter(|part| part.contents().starts_with(b"{")).last().context("no evidence")?;
@@ -25,7 +25,7 @@ fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, Stri
         // Each line of a participant's words is marked.
         let body = message.body_text(0).context("no body")?.replace("\r\n", "\n").replace("\n| ", "\n");
         let line = evidence["export"]["line"].as_u64().context("no line")?;
-        assert!(lines.insert(line, (time, text, body)).is_none(), "line {line} is there twice");
+        assert!(lines.insert(line, (time, text, body)).is_none(), "line {line} is filed twice");
     }
     Ok(lines)
 }
@@ -39,17 +39,17 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
                 21/11/2026, 10:01 - Ada: שלום, e\u{301} is not é\n\
                 21/11/2026, 10:02 - Bob: <Media omitted>\n";
     let pipeline =
-        Pipeline::start(ItemSource::ChatExports("Europe/Copenhagen"), MailSystem::Maildir(vec![ME.to_owned()]), &[])
+        Pipeline::start(ItemSource::ChatExports("Europe/Copenhagen"), MailSystem::Maildir(vec![OWNER.to_owned()]), &[])
             .await?;
-    pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), chat).await?;
+    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Team.txt"), chat).await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!((fetched.listed, pipeline.mail(ME)?.len()), (6, 6));
+    assert_eq!((fetched.listed, pipeline.mail(OWNER)?.len()), (6, 6));
 
     let lines = by_line(&pipeline)?;
     let zone = TimeZone::get("Europe/Copenhagen")?;
-    let clock: Vec<_> =
+    let times: Vec<_> =
         lines.values().map(|(time, ..)| time.to_zoned(zone.clone()).strftime("%H:%M").to_string()).collect();
-    assert_eq!(clock, ["09:58", "09:59", "10:00", "10:00", "10:01", "10:02"]);
+    assert_eq!(times, ["09:58", "09:59", "10:00", "10:00", "10:01", "10:02"]);
     let texts: Vec<_> = lines.values().map(|(_, text, _)| text.as_str()).collect();
     assert_eq!(texts[1..5], ["God morgen 👩‍🏫", "two\nlines, *bold*", "two\nlines, *bold*", "שלום, e\u{301} is not é"]);
     for (_, text, body) in lines.values().skip(1).take(4) {
@@ -57,10 +57,10 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
     }
 
     // The chat has grown and is exported again under the same name: only new messages are filed.
-    let grown = format!("{chat}22/11/2026, 08:00 - Ada: one more\n");
-    pipeline.put(&format!("inbox/{ME}/WhatsApp Chat with Team.txt"), grown).await?;
+    let longer_chat = format!("{chat}22/11/2026, 08:00 - Ada: one more\n");
+    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Team.txt"), longer_chat).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(pipeline.mail(ME)?.len(), 7);
+    assert_eq!(pipeline.mail(OWNER)?.len(), 7);
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())
 }
@@ -68,24 +68,28 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
 #[tokio::test]
 async fn invalid_export_is_one_dead_letter_and_blocks_no_other() -> anyhow::Result<()> {
     let pipeline =
-        Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(vec![ME.to_owned()]), &[]).await?;
-    pipeline.put(&format!("inbox/{ME}/holiday.txt"), "no message at all\n").await?;
-    pipeline.put(&format!("inbox/{ME}/broken.zip"), "PK\u{3}\u{4} and then nothing").await?;
+        Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(vec![OWNER.to_owned()]), &[]).await?;
+    pipeline.put(&format!("inbox/{OWNER}/holiday.txt"), "no message at all\n").await?;
+    pipeline.put(&format!("inbox/{OWNER}/broken.zip"), "PK\u{3}\u{4} and then nothing").await?;
     let lost = "21/11/2026, 09:59 - Ada: lost?\n21/11/2026, 10:00 - Ada: and this?\n";
     pipeline.put("inbox/not an address/chat.txt", lost).await?;
     pipeline.put("inbox/Me@Example.com/chat.txt", lost).await?;
-    pipeline.put(&format!("inbox/{ME}/{}.txt", "long".repeat(60)), lost).await?;
-    pipeline.put(&format!("inbox/{ME}/good.txt"), "21/11/2026, 09:59 - Ada: hello\n").await?;
+    pipeline.put(&format!("inbox/{OWNER}/{}.txt", "long".repeat(60)), lost).await?;
+    pipeline.put(&format!("inbox/{OWNER}/good.txt"), "21/11/2026, 09:59 - Ada: hello\n").await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(pipeline.mail(ME)?.len(), 1);
+    assert_eq!(pipeline.mail(OWNER)?.len(), 1);
     let dead_letters = pipeline.dead_letters().await?;
     assert!(
         dead_letters.iter().all(|dead_letter| dead_letter.attributes["reason"] == "item-malformed"),
         "{dead_letters:?}"
     );
-    let about =
-        |what: &str| dead_letters.iter().filter(|dead_letter| dead_letter.attributes["detail"].contains(what)).count();
-    assert_eq!((dead_letters.len(), about("in lower case"), about("name is too long")), (5, 2, 1), "{dead_letters:?}");
+    let count_with_detail =
+        |text: &str| dead_letters.iter().filter(|dead_letter| dead_letter.attributes["detail"].contains(text)).count();
+    assert_eq!(
+        (dead_letters.len(), count_with_detail("in lower case"), count_with_detail("name is too long")),
+        (5, 2, 1),
+        "{dead_letters:?}"
+    );
     Ok(())
 }
 
@@ -93,7 +97,7 @@ async fn invalid_export_is_one_dead_letter_and_blocks_no_other() -> anyhow::Resu
 async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
     let exports = ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC));
-    let (chat, table) = (format!("inbox/{ME}/chat.txt"), format!("inbox/{ME}/chat.txt.participants.csv"));
+    let (chat, table) = (format!("inbox/{OWNER}/chat.txt"), format!("inbox/{OWNER}/chat.txt.participants.csv"));
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n").await?;
     let now = Timestamp::now();
     let hour = SignedDuration::from_hours(1);
@@ -107,17 +111,17 @@ async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result
     for number in ["+45 11 22 33 44", "+45 99 88 77 66"] {
         pipeline.put(&table, format!("name,phone,email\nAda,{number},\n")).await?;
         assert_eq!(phone().await?.as_deref(), Some(number));
-        assert_eq!(phone().await?.as_deref(), Some(number), "kept");
+        assert_eq!(phone().await?.as_deref(), Some(number), "the participants changed without a new file");
     }
 
     // An invalid row does not make dead letters: the messages wait until it is fixed.
     pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
-    let error = exports.item(&id).await.err().context("a wrong row is taken")?;
+    let error = exports.item(&id).await.err().context("the source accepted an invalid row")?;
     assert!(matches!(&error, SourceError::Configuration { detail } if detail.contains("line 2")), "{error}");
     pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
     assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
 
-    // The grown chat.
+    // The chat has grown.
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
     assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
     Ok(())
@@ -125,22 +129,25 @@ async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result
 
 #[tokio::test]
 async fn upload_is_filed_only_for_its_owner_with_provenance() -> anyhow::Result<()> {
-    const BOSS: &str = "boss@example.com";
-    let mailboxes = MailSystem::Maildir(vec![ME.to_owned(), BOSS.to_owned()]);
+    const MANAGER: &str = "boss@example.com";
+    let mailboxes = MailSystem::Maildir(vec![OWNER.to_owned(), MANAGER.to_owned()]);
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), mailboxes, &[]).await?;
     // Both the chat and the participants file contain the manager's number, which is in the user map.
-    pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{BOSS}\n")).await?;
+    pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{MANAGER}\n")).await?;
     let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";
     pipeline
-        .put(&format!("inbox/{ME}/chat.txt.participants.csv"), format!("name,phone,email\nAda,+4520123456,{BOSS}\n"))
+        .put(
+            &format!("inbox/{OWNER}/chat.txt.participants.csv"),
+            format!("name,phone,email\nAda,+4520123456,{MANAGER}\n"),
+        )
         .await?;
-    pipeline.put(&format!("inbox/{ME}/chat.txt"), chat).await?;
+    pipeline.put(&format!("inbox/{OWNER}/chat.txt"), chat).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!((pipeline.mail(ME)?.len(), pipeline.mail(BOSS)?.len()), (2, 0));
+    assert_eq!((pipeline.mail(OWNER)?.len(), pipeline.mail(MANAGER)?.len()), (2, 0));
     let bodies: Vec<String> = by_line(&pipeline)?.into_values().map(|(.., body)| body).collect();
     for body in &bodies {
-        assert!(body.contains("Uploaded by") && body.contains(ME) && body.contains("chat.txt"), "{body}");
-        assert!(!body.contains(BOSS), "{body}");
+        assert!(body.contains("Uploaded by") && body.contains(OWNER) && body.contains("chat.txt"), "{body}");
+        assert!(!body.contains(MANAGER), "{body}");
     }
     assert!(bodies[1].contains("looks like the beginning of another message, in line 3"), "{}", bodies[1]);
     Ok(())

@@ -33,9 +33,15 @@ async fn sample_day_is_filed_in_graph_as_received_mail() -> anyhow::Result<()> {
     for address in mailboxes()? {
         for message in graph.messages(address.as_str()) {
             assert!(!message.is_draft && message.is_read, "{}", message.subject);
-            assert!(message.visible && message.folder == "WhatsApp Archiver", "nothing is left behind");
-            assert!(message.received < Timestamp::now() - jiff::SignedDuration::from_mins(5), "the item's own time");
-            assert!(message.attachments.iter().any(|file| file.name == "whatsapp-item.json"), "the evidence is there");
+            assert!(message.visible && message.folder == "WhatsApp Archiver", "a draft or hidden message is left");
+            assert!(
+                message.received < Timestamp::now() - jiff::SignedDuration::from_mins(5),
+                "the received time is not the time of the item"
+            );
+            assert!(
+                message.attachments.iter().any(|file| file.name == "whatsapp-item.json"),
+                "the evidence is missing"
+            );
         }
         assert!(graph.peak(address.as_str()) <= 4);
     }

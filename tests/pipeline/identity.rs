@@ -1,4 +1,4 @@
-//! An item is identified by its id: another date in the source's list or the keys of release 0.1 make no second copy.
+//! An item is identified by its id: another date in the source's list, or keys of release 0.1, causes no second copy.
 
 use std::collections::BTreeMap;
 
@@ -43,16 +43,16 @@ fn id() -> ItemId {
     "WA-1".parse().expect("an id")
 }
 
-/// The source's archived time of the item.
-fn archived(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
+/// Returns the source's archived time of the item.
+fn archived_time(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
     let source = pipeline.source.as_ref().context("no source")?;
     let item = source.sample().items().next().context("no item")?;
     Ok(item["archivedTime"].as_str().unwrap_or_default().parse()?)
 }
 
 /// Returns the keys of the outcome and the message in release 0.1.
-fn dated(pipeline: &Pipeline) -> anyhow::Result<(String, String)> {
-    let (date, key) = (archived(pipeline)?.strftime("%F"), id().key());
+fn dated_keys(pipeline: &Pipeline) -> anyhow::Result<(String, String)> {
+    let (date, key) = (archived_time(pipeline)?.strftime("%F"), id().key());
     Ok((format!("outcomes/{date}/{key}.json"), format!("mime/{date}/{key}.eml")))
 }
 
@@ -68,8 +68,8 @@ async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
 }
 
 /// Moves outcome and message to the keys of release 0.1, with a changed outcome.
-async fn age(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::Result<Sha256> {
-    let (outcome_key, mime_key) = dated(pipeline)?;
+async fn move_to_dated_keys(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::Result<Sha256> {
+    let (outcome_key, mime_key) = dated_keys(pipeline)?;
     let mut outcome = outcome(pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     let message = pipeline.store.get(&keys::mime(&id().key()), 1 << 20).await?.context("no message")?.bytes;
     let sha256 = Sha256::of(&message);
@@ -85,11 +85,11 @@ async fn age(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::
 }
 
 /// Files the item as release 0.1 did. Returns the key of the outcome, and the outcome.
-async fn filed_by_an_earlier_release(graph: &GraphFake) -> anyhow::Result<(Pipeline, String, Outcome)> {
+async fn file_as_release_0_1(graph: &GraphFake) -> anyhow::Result<(Pipeline, String, Outcome)> {
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    age(&pipeline, |_| {}).await?;
-    let (outcome_key, _) = dated(&pipeline)?;
+    move_to_dated_keys(&pipeline, |_| {}).await?;
+    let (outcome_key, _) = dated_keys(&pipeline)?;
     let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
     Ok((pipeline, outcome_key, before))
 }
@@ -117,13 +117,13 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
     let graph = tenant().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let archived = archived(&pipeline)?;
+    let archived = archived_time(&pipeline)?;
     for days in [-1, 1, 400] {
         let task = convert_task(archived + SignedDuration::from_hours(24 * days));
         pipeline.send(&pipeline.machine.resources.convert, &task).await?;
     }
     pipeline.drain().await?;
-    // Import alone: its tasks may have been queued before the first was processed.
+    // Only import runs: its tasks may have been queued before the first one was processed.
     let outcome = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     let mut task = import_task(archived + SignedDuration::from_hours(24), &outcome);
     task["mime"] = json!(outcome.mime);
@@ -137,17 +137,17 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
 #[tokio::test]
 async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let (pipeline, outcome_key, before) = filed_by_an_earlier_release(&graph).await?;
+    let (pipeline, outcome_key, before) = file_as_release_0_1(&graph).await?;
 
     pipeline.run(&Pipeline::backfill()).await?;
-    let task = import_task(archived(&pipeline)?, &before);
+    let task = import_task(archived_time(&pipeline)?, &before);
     pipeline.send(&pipeline.machine.resources.import, &task.to_string()).await?;
     pipeline.drain().await?;
     assert_eq!(copies(&graph), (1, 1));
     assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
-    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "nothing was to be changed");
-    let books = reconcile(&pipeline).await?;
-    assert_eq!((books.items, books.filed, books.missing.len()), (1, 1, 0), "{books:?}");
+    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "a second outcome was written");
+    let reconciled = reconcile(&pipeline).await?;
+    assert_eq!((reconciled.items, reconciled.filed, reconciled.missing.len()), (1, 1, 0), "{reconciled:?}");
     Ok(())
 }
 
@@ -161,7 +161,7 @@ async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!((dead_letters.len(), copies(&graph)), (1, (0, 0)));
-    let tomorrow = convert_task(archived(&pipeline)? + SignedDuration::from_hours(24));
+    let tomorrow = convert_task(archived_time(&pipeline)? + SignedDuration::from_hours(24));
     for _ in 0..2 {
         pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
         pipeline.send(&pipeline.machine.resources.convert, &tomorrow).await?;
@@ -177,7 +177,7 @@ async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
 #[tokio::test]
 async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
     let graph = tenant().await?;
-    let (pipeline, outcome_key, before) = filed_by_an_earlier_release(&graph).await?;
+    let (pipeline, outcome_key, before) = file_as_release_0_1(&graph).await?;
     let migrate = async || -> anyhow::Result<Value> {
         let mut command = tokio::process::Command::new(harness::binaries()?.join("archiver"));
         command.args(["migrate", "--json"]).env_clear().env("AWS_REGION", "us-east-1");
@@ -190,12 +190,12 @@ async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
     assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, Some(before.clone()));
     assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
 
-    // The owner has moved the copy, so that no lookup would find it. Listed under another date.
+    // The owner has moved the copy, so that no lookup would find it. The item is listed under another date.
     graph.remove_folder(ADA, FOLDER);
-    let task = convert_task(archived(&pipeline)? + SignedDuration::from_hours(24 * 3));
+    let task = convert_task(archived_time(&pipeline)? + SignedDuration::from_hours(24 * 3));
     pipeline.send(&pipeline.machine.resources.convert, &task).await?;
     pipeline.drain().await?;
-    assert_eq!(copies(&graph), (0, 1), "filed once, whatever date the source shows");
+    assert_eq!(copies(&graph), (0, 1), "the item was filed twice when the source changed its date");
     Ok(())
 }
 
@@ -204,7 +204,7 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     let graph = tenant().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let refused = |outcome: &mut Outcome| {
+    let mailbox_full = |outcome: &mut Outcome| {
         outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);
         let address = BOB.parse().expect("an address");
         outcome.failed.push(FailedMailbox {
@@ -219,23 +219,25 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
         outcome.dead_letter_source =
             Some(DeadLetterSource { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
     };
-    let sha256 = age(&pipeline, refused).await?;
-    let (outcome_key, mime_key) = dated(&pipeline)?;
+    let sha256 = move_to_dated_keys(&pipeline, mailbox_full).await?;
+    let (outcome_key, mime_key) = dated_keys(&pipeline)?;
     let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
     // A replayed dead letter of release 0.1, which does not contain the message's key.
-    pipeline.send(&pipeline.machine.resources.import, &import_task(archived(&pipeline)?, &before).to_string()).await?;
+    pipeline
+        .send(&pipeline.machine.resources.import, &import_task(archived_time(&pipeline)?, &before).to_string())
+        .await?;
     pipeline.drain().await?;
     let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no new outcome")?;
     assert!(after.is_complete(), "{after:?}");
     assert_eq!((after.mime, after.sha256), (Some(mime_key.clone()), Some(sha256)));
     let addresses: Vec<_> = after.mailboxes.iter().map(|filed| filed.address.as_str()).collect();
     assert_eq!(addresses, [ADA, BOB]);
-    assert_eq!(graph.visible(ADA).len(), 1, "no second copy in the mailbox that has one");
+    assert_eq!(graph.visible(ADA).len(), 1, "a mailbox with a copy got a second one");
 
-    // Convert keeps the first rendering, wherever it is.
+    // Convert keeps the first rendering under either key.
     delete(&pipeline, &keys::outcome(&id().key())).await?;
     delete(&pipeline, &outcome_key).await?;
-    pipeline.send(&pipeline.machine.resources.convert, &convert_task(archived(&pipeline)?)).await?;
+    pipeline.send(&pipeline.machine.resources.convert, &convert_task(archived_time(&pipeline)?)).await?;
     pipeline.drain().await?;
     let again = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     assert_eq!((again.mime, again.sha256), (Some(mime_key), Some(sha256)));

@@ -24,10 +24,10 @@ const FOLDER: &str = "WhatsApp Archiver";
 
 const MIB: u64 = 1 << 20;
 
-/// Of the function's 512 MB, part must remain for items of normal size.
-const PEAK_KILOBYTES: u64 = 150_000;
+/// Memory limit for a large item. Part of the function's 512 MB must remain for items of normal size.
+const MAX_KILOBYTES: u64 = 150_000;
 
-/// Debug builds are slow.
+/// Long enough for a debug build, which is slow.
 const PACE: Pace =
     Pace { timeout: Duration::from_secs(280), visibility: Duration::from_secs(560), concurrency: 1, max_receives: 50 };
 
@@ -40,7 +40,7 @@ fn digest_of_generated(size: u64) -> Sha256 {
 fn assert_bounded(pipeline: &Pipeline) -> anyhow::Result<()> {
     for step in [Step::Convert, Step::Import] {
         let peak = pipeline.peak_kilobytes(step)?;
-        assert!(peak < PEAK_KILOBYTES, "{step:?} took {peak} kB");
+        assert!(peak < MAX_KILOBYTES, "{step:?} took {peak} kB");
     }
     Ok(())
 }
@@ -64,14 +64,14 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     assert_eq!(pipeline.mail(ADA)?.len(), 2);
     assert_eq!(uploads(&pipeline).await?, 0);
 
-    // The commands that read it afterwards need no more memory.
-    let proof = run_command(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
-    assert_eq!((&proof["damaged"], &proof["copies_found"]), (&json!([]), &json!(2)));
+    // Commands that read the item afterwards need no more memory.
+    let deep_check = run_command(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;
+    assert_eq!((&deep_check["damaged"], &deep_check["copies_found"]), (&json!([]), &json!(2)));
     let yesterday = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
     let report = run_command(&pipeline, &["report", "--from", &yesterday, "--json"]).await?;
     let mapping = &report["mapping"];
     assert_eq!((&mapping["looked_into"], &mapping["unreadable"]), (&json!(2), &json!(0)));
-    assert_eq!(mapping["users"][0]["user"]["phone"], "+4520123457", "who has no mailbox is read from it");
+    assert_eq!(mapping["users"][0]["user"]["phone"], "+4520123457", "the participants without a mailbox are missing");
     Ok(())
 }
 
@@ -85,7 +85,7 @@ async fn run_command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<
     let MeasuredCommand { output, peak_kilobytes, .. } = watched(command).await?;
     let printed = String::from_utf8(output.stdout)?;
     assert_eq!(output.status.code(), Some(0), "{printed}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(peak_kilobytes < PEAK_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
+    assert!(peak_kilobytes < MAX_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
     Ok(serde_json::from_str(&printed)?)
 }
 
@@ -105,7 +105,7 @@ async fn large_video_is_filed_once_unchanged_in_graph() -> anyhow::Result<()> {
     let mut files: Vec<_> =
         messages[0].attachments.iter().map(|file| (file.bytes.len() as u64, Sha256::of(&file.bytes))).collect();
     files.sort_by_key(|(length, _)| *length);
-    assert_eq!(files.len(), 2, "the video and the evidence");
+    assert_eq!(files.len(), 2, "the copy lacks the video or the evidence");
     assert_eq!(files[1], (size, digest_of_generated(size)));
     let pieces = graph.count(Kind::Upload);
     pipeline.run(&Pipeline::backfill()).await?;
@@ -135,17 +135,21 @@ async fn large_video_is_filed_once_unchanged_in_imap() -> anyhow::Result<()> {
 #[tokio::test]
 async fn item_above_the_hard_limit_dead_letters_despite_declaration() -> anyhow::Result<()> {
     let sample = sample(&[
-        item("most", json!([ADA]), json!([file("a", 15 * MIB), file("b", 5 * MIB - 1)])),
-        item("more", json!("oversize"), json!([file("a", 15 * MIB), file("b", 5 * MIB)])),
-        item("liar", json!("oversize"), json!([declared("a", 1024, 1024)])),
+        item("at-limit", json!([ADA]), json!([file("a", 15 * MIB), file("b", 5 * MIB - 1)])),
+        item("above-limit", json!("oversize"), json!([file("a", 15 * MIB), file("b", 5 * MIB)])),
+        item("endless", json!("oversize"), json!([declared("a", 1024, 1024)])),
     ])?;
     let variables = [("OVERSIZE", "import"), ("OVERSIZE_MAX_BYTES", "20971520")];
     let pipeline =
         Pipeline::start_at(PACE, ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &variables)
             .await?;
     if let Some(source) = &pipeline.source {
-        source.inject_fault(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
-        source.inject_fault(Rule { on: On::AttachmentsOf("most".to_owned()), times: 1, fault: Fault::Break });
+        source.inject_fault(Rule {
+            on: On::AttachmentsOf("endless".to_owned()),
+            times: u64::MAX,
+            fault: Fault::Endless,
+        });
+        source.inject_fault(Rule { on: On::AttachmentsOf("at-limit".to_owned()), times: 1, fault: Fault::Break });
     }
     pipeline.run(&Pipeline::timer()).await?;
     let mail = pipeline.mail(ADA)?;
@@ -153,7 +157,11 @@ async fn item_above_the_hard_limit_dead_letters_despite_declaration() -> anyhow:
     let parsed = mail.values().next().and_then(|mail| mail_parser::MessageParser::new().parse(mail));
     let parsed = parsed.expect("a message");
     let found: Vec<_> = parsed.attachments().take(2).map(|part| Sha256::of(part.contents())).collect();
-    assert_eq!(found, [15 * MIB, 5 * MIB - 1].map(digest_of_generated), "although the first download broke off");
+    assert_eq!(
+        found,
+        [15 * MIB, 5 * MIB - 1].map(digest_of_generated),
+        "the file was not downloaded again after an interruption"
+    );
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&2));
     assert_bounded(&pipeline)
 }

@@ -11,10 +11,10 @@ use model::Sha256;
 const KEY: &str = "mime/2026-11-22/large.eml";
 
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum PutError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("as commanded")]
+    #[error("injected by the test")]
     Injected,
 }
 
@@ -22,14 +22,14 @@ async fn pipeline() -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::Api(Sample::many(0, Timestamp::now())), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
-/// Number of multipart uploads in progress.
+/// Returns the number of multipart uploads in progress.
 pub(crate) async fn uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
     let config = aws_sdk_s3::config::Builder::from(pipeline.machine.cloud.config()).force_path_style(true).build();
     let list = aws_sdk_s3::Client::from_conf(config).list_multipart_uploads();
     Ok(list.bucket(&pipeline.machine.resources.bucket).send().await?.uploads().len())
 }
 
-/// Two parts of the minimum size and one of a byte; adjacent bytes differ.
+/// Returns two parts of the minimum size and one of a byte; adjacent bytes differ.
 fn parts() -> Vec<Bytes> {
     let whole: Bytes = (0..=250).cycle().take(2 * MIN_PART_BYTES + 1).collect();
     vec![
@@ -39,7 +39,7 @@ fn parts() -> Vec<Bytes> {
     ]
 }
 
-async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, Failed>>, sha256: Sha256) -> Result<Written, Failed> {
+async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, PutError>>, sha256: Sha256) -> Result<Written, PutError> {
     let put = PutLarge { key: KEY, content_type: "message/rfc822", sha256 };
     pipeline.store.put_large(put, stream::iter(parts), Condition::Absent).await
 }
@@ -50,10 +50,10 @@ async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::
     let whole = parts().concat();
     let sha256 = Sha256::of(&whole);
 
-    let broken = parts().into_iter().take(2).map(Ok).chain([Err(Failed::Injected)]).collect();
-    assert!(matches!(put(&pipeline, broken, sha256).await, Err(Failed::Injected)));
+    let interrupted = parts().into_iter().take(2).map(Ok).chain([Err(PutError::Injected)]).collect();
+    assert!(matches!(put(&pipeline, interrupted, sha256).await, Err(PutError::Injected)));
     assert_eq!(pipeline.store.find_version(KEY).await?, None);
-    assert_eq!(uploads(&pipeline).await?, 0, "what was sent is taken away");
+    assert_eq!(uploads(&pipeline).await?, 0, "the parts of the failed upload are still stored");
 
     assert!(matches!(put(&pipeline, parts().into_iter().map(Ok).collect(), sha256).await?, Written::Yes(_)));
     assert_eq!(pipeline.store.read_digest(KEY).await?, Some((sha256, whole.len() as u64)));
@@ -71,7 +71,7 @@ async fn range_read_is_of_the_expected_version_or_fails() -> anyhow::Result<()> 
     let whole = Bytes::from(parts().concat());
     let length = whole.len() as u64;
     put(&pipeline, parts().into_iter().map(Ok).collect(), Sha256::of(&whole)).await?;
-    let version = pipeline.store.find_version(KEY).await?.expect("an object");
+    let version = pipeline.store.find_version(KEY).await?.expect("no object");
     assert_eq!(version.bytes(), length);
     for range in [0..1, 0..length, length - 1..length, 5_000_000..6_000_001] {
         let piece = pipeline.store.read_piece(&version, range.clone()).await?;

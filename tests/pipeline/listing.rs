@@ -37,7 +37,7 @@ use tokio::sync::Barrier;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Less time than fetch requires to begin another page.
-const A_PAGE: SignedDuration = SignedDuration::from_secs(40);
+const TIME_FOR_A_PAGE: SignedDuration = SignedDuration::from_secs(40);
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await
@@ -53,10 +53,10 @@ fn fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
     }
 }
 
-async fn daily(fetch: &Fetch, at: Timestamp, lasts: SignedDuration) -> Result<Summary, FetchError> {
+async fn daily(fetch: &Fetch, at: Timestamp, time_left: SignedDuration) -> Result<Summary, FetchError> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let request_id = RUNS.fetch_add(1, Ordering::SeqCst).to_string();
-    let started = Started { at, function: "fetch".to_owned(), request_id, ends: at + lasts };
+    let started = Started { at, function: "fetch".to_owned(), request_id, ends: at + time_left };
     Box::pin(fetch.run(Request::Daily, &started)).await
 }
 
@@ -75,17 +75,17 @@ fn entry(time: Timestamp) -> Listed {
 }
 
 /// Lists one item an hour, a page an hour.
-struct Hourly {
+struct HourlySource {
     overlap: SignedDuration,
     listed: Arc<Mutex<BTreeSet<Timestamp>>>,
 }
 
 #[async_trait]
-impl Source for Hourly {
+impl Source for HourlySource {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let from = cursor.map_or(window.from, |cursor| cursor.parse().expect("our own"));
+        let from = cursor.map_or(window.from, |cursor| cursor.parse().expect("the cursor is not a time"));
         let next = from + HOUR;
-        self.listed.lock().expect("nothing panics").insert(from);
+        self.listed.lock().expect("a thread panicked while it held the lock").insert(from);
         let last = next >= window.to;
         let reached = (!last).then_some(next);
         Ok(Page {
@@ -117,10 +117,10 @@ impl Source for Hourly {
 }
 
 /// Never responds.
-struct Silent;
+struct UnresponsiveSource;
 
 #[async_trait]
-impl Source for Silent {
+impl Source for UnresponsiveSource {
     async fn list(&self, _: &Window, _: Option<&str>) -> Result<Page, SourceError> {
         std::future::pending().await
     }
@@ -162,56 +162,57 @@ async fn chat_uploaded_during_a_run_is_listed_by_the_next_run() -> anyhow::Resul
 async fn runs_advance_however_many_items_the_overlap_has() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let listed: Arc<Mutex<BTreeSet<Timestamp>>> = Arc::default();
-    let fetch = fetch(&pipeline, Hourly { overlap: HOUR * 3, listed: Arc::clone(&listed) });
+    let fetch = fetch(&pipeline, HourlySource { overlap: HOUR * 3, listed: Arc::clone(&listed) });
     let at: Timestamp = "2026-11-22T07:00:00Z".parse()?;
     let from = at - Window::FIRST;
-    let mut stood = None;
+    let mut position = None;
     let mut moves = 0;
     for _ in 0..12 {
-        let summary = daily(&fetch, at, A_PAGE).await?;
+        let summary = daily(&fetch, at, TIME_FOR_A_PAGE).await?;
         assert!(!summary.complete && summary.listed == 1);
         let now = cursor(&pipeline.store).await?.context("no cursor")?;
-        moves += u32::from(stood.replace(now.archived_time) < Some(now.archived_time));
+        moves += u32::from(position.replace(now.archived_time) < Some(now.archived_time));
     }
-    assert_eq!((moves, stood), (12, Some(from + HOUR * 12)), "each continues where the one before has stopped");
+    assert_eq!((moves, position), (12, Some(from + HOUR * 12)), "a run did not continue at the end of the run before");
 
     let complete = daily(&fetch, at, HOUR).await?;
     assert!(complete.complete);
-    let resting = cursor(&pipeline.store).await?.context("no cursor")?;
-    assert_eq!(resting.archived_time, at - Window::MARGIN);
+    let complete_cursor = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(complete_cursor.archived_time, at - Window::MARGIN);
     // An hour later: three runs for the three hours of the overlap, and one for the new one.
-    listed.lock().expect("nothing panics").clear();
+    listed.lock().expect("a thread panicked while it held the lock").clear();
     for _ in 0..3 {
-        assert!(!daily(&fetch, at + HOUR, A_PAGE).await?.complete);
+        assert!(!daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
         let now = cursor(&pipeline.store).await?.context("no cursor")?;
-        assert_eq!(now.archived_time, resting.archived_time);
+        assert_eq!(now.archived_time, complete_cursor.archived_time);
     }
-    assert!(daily(&fetch, at + HOUR, A_PAGE).await?.complete);
-    let listed = std::mem::take(&mut *listed.lock().expect("nothing panics"));
-    assert!((-3..1).all(|hour| listed.contains(&(resting.archived_time + HOUR * hour))), "{listed:?}");
+    assert!(daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
+    let listed = std::mem::take(&mut *listed.lock().expect("a thread panicked while it held the lock"));
+    assert!((-3..1).all(|hour| listed.contains(&(complete_cursor.archived_time + HOUR * hour))), "{listed:?}");
     let last = cursor(&pipeline.store).await?.context("no cursor")?;
-    assert_eq!(last.archived_time, resting.archived_time + HOUR);
+    assert_eq!(last.archived_time, complete_cursor.archived_time + HOUR);
     Ok(())
 }
 
 #[tokio::test]
 async fn unresponsive_source_ends_the_run_but_not_the_process() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
-    let summary = daily(&fetch(&pipeline, Silent), Timestamp::now(), SignedDuration::from_millis(500)).await?;
+    let summary =
+        daily(&fetch(&pipeline, UnresponsiveSource), Timestamp::now(), SignedDuration::from_millis(500)).await?;
     assert_eq!((summary.listed, summary.complete, summary.reached), (0, false, None));
     let record = record(&pipeline.store, &summary).await?;
     assert!(record.ended.is_some() && !record.complete && record.pages == 0);
-    let stands = cursor(&pipeline.store).await?.context("no cursor")?;
-    assert_eq!(stands.archived_time, summary.from);
+    let after = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(after.archived_time, summary.from);
     Ok(())
 }
 
 #[tokio::test]
 async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
-    let silent = TcpListener::bind("127.0.0.1:0")?;
-    let cloud = Cloud::at(&format!("http://{}", silent.local_addr()?)).await;
-    let source = Hourly { overlap: HOUR, listed: Arc::default() };
+    let unresponsive = TcpListener::bind("127.0.0.1:0")?;
+    let cloud = Cloud::at(&format!("http://{}", unresponsive.local_addr()?)).await;
+    let source = HourlySource { overlap: HOUR, listed: Arc::default() };
     let mut fetch = fetch(&pipeline, source);
     fetch.convert_queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
     let summary = daily(&fetch, Timestamp::now(), SignedDuration::from_secs(2)).await?;
@@ -219,20 +220,20 @@ async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Re
     // The run record matches its manifest.
     let record = record(&pipeline.store, &summary).await?;
     assert_eq!((record.ended.is_some(), record.pages, record.queued), (true, 1, 1));
-    assert_eq!(record.pages_queued, Some(0), "the next run queues them");
-    let stands = cursor(&pipeline.store).await?.context("no cursor")?;
-    assert_eq!(stands.archived_time, summary.from);
+    assert_eq!(record.pages_queued, Some(0), "the record counts pages that were not queued");
+    let after = cursor(&pipeline.store).await?.context("no cursor")?;
+    assert_eq!(after.archived_time, summary.from);
     Ok(())
 }
 
-/// As after a lost response: the repeated run finds its own objects and does not overwrite those of another run.
+/// Repeats a run, as after a lost response: it finds its own objects and does not overwrite those of another run.
 #[tokio::test]
 async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
     let at = Timestamp::now();
     let started = Started { at, function: "fetch".to_owned(), request_id: "one".to_owned(), ends: at + HOUR };
     let run = async || {
-        let source = Hourly { overlap: HOUR, listed: Arc::default() };
+        let source = HourlySource { overlap: HOUR, listed: Arc::default() };
         let window = Window::between(at - HOUR, at)?;
         anyhow::Ok(fetch(&pipeline, source).run(Request::Backfill(window), &started).await)
     };
@@ -259,7 +260,7 @@ async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result
     Ok(())
 }
 
-/// A server on loopback.
+/// Starts a server on loopback.
 async fn serve(router: Router) -> anyhow::Result<Cloud> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let cloud = Cloud::at(&format!("http://{}", listener.local_addr()?)).await;
@@ -270,11 +271,11 @@ async fn serve(router: Router) -> anyhow::Result<Cloud> {
 #[tokio::test]
 async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<()> {
     let pipeline = pipeline().await?;
-    let tries = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&tries);
-    let stands = json!({"v": 1, "archived_time": Timestamp::now() - HOUR, "run": "r"}).to_string();
+    let attempts = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&attempts);
+    let stored_cursor = json!({"v": 1, "archived_time": Timestamp::now() - HOUR, "run": "r"}).to_string();
     let bucket = Router::new().fallback(move |request: HttpRequest| {
-        let (counted, stands) = (Arc::clone(&counted), stands.clone());
+        let (counted, stored_cursor) = (Arc::clone(&counted), stored_cursor.clone());
         async move {
             match (request.method(), request.uri().path().ends_with(keys::CURSOR)) {
                 (&Method::PUT, true) => {
@@ -282,7 +283,7 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
                     StatusCode::PRECONDITION_FAILED.into_response()
                 }
                 (&Method::PUT, false) => [(header::ETAG, "\"1\"")].into_response(),
-                (&Method::GET, true) => ([(header::ETAG, "\"1\"")], stands.clone()).into_response(),
+                (&Method::GET, true) => ([(header::ETAG, "\"1\"")], stored_cursor.clone()).into_response(),
                 _ if request.uri().query().is_some_and(|query| query.contains("list-type=2")) => {
                     "<ListBucketResult></ListBucketResult>".into_response()
                 }
@@ -291,21 +292,21 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
         }
     });
     let cloud = serve(bucket).await?;
-    let mut fetch = fetch(&pipeline, Hourly { overlap: HOUR, listed: Arc::default() });
+    let mut fetch = fetch(&pipeline, HourlySource { overlap: HOUR, listed: Arc::default() });
     fetch.store = Store::new(cloud.config(), "archive".to_owned());
     let error = daily(&fetch, Timestamp::now(), HOUR).await.err().context("no error")?;
     assert!(matches!(error, FetchError::Ledger(LedgerError::CursorContested)), "{error}");
-    assert_eq!(tries.load(Ordering::SeqCst), 5);
+    assert_eq!(attempts.load(Ordering::SeqCst), 5);
     // Its page is queued nevertheless, and the next run lists it again.
     assert_eq!(depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?.total(), 1);
     Ok(())
 }
 
 /// Responds when the concurrent batches have all arrived, and confirms every message except `lost`.
-async fn answer(together: Arc<Barrier>, request: HttpRequest) -> Response {
+async fn confirm_batch(barrier: Arc<Barrier>, request: HttpRequest) -> Response {
     let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
     let request: Value = serde_json::from_slice(&bytes).expect("JSON");
-    together.wait().await;
+    barrier.wait().await;
     let entries = request["Entries"].as_array().expect("entries").iter();
     let sent: Vec<_> = entries
         .filter(|entry| entry["MessageBody"] != "lost")
@@ -317,21 +318,21 @@ async fn answer(together: Arc<Barrier>, request: HttpRequest) -> Response {
 
 #[tokio::test]
 async fn eight_batches_are_sent_concurrently() -> anyhow::Result<()> {
-    let together = Arc::new(Barrier::new(8));
-    let router = Router::new().fallback(move |request: HttpRequest| answer(Arc::clone(&together), request));
+    let barrier = Arc::new(Barrier::new(8));
+    let router = Router::new().fallback(move |request: HttpRequest| confirm_batch(Arc::clone(&barrier), request));
     let cloud = serve(router).await?;
     let queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
     let lost = [0, 33, 159];
     let bodies: Vec<_> = (0..160).map(|at| if lost.contains(&at) { "lost" } else { "sent" }.to_owned()).collect();
     let results = tokio::time::timeout(Duration::from_secs(60), queue.send(&bodies)).await;
-    let results = results.context("they go one after the other")?;
+    let results = results.context("the batches were not sent concurrently")?;
     let failed: Vec<_> = (0..).zip(results).filter_map(|(at, result)| result.err().map(|_| at)).collect();
     assert_eq!(failed, lost);
     Ok(())
 }
 
 /// Accepts batches of up to 256 KiB, as regions do that have not raised their limit, and records what was sent.
-async fn answer_small(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Response {
+async fn confirm_small_batch(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Response {
     const LIMIT: usize = 256 << 10;
     let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
     let request: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -342,7 +343,7 @@ async fn answer_small(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Res
         let body = json!({"__type": "com.amazonaws.sqs#BatchRequestTooLong", "message": "too long"}).to_string();
         return (StatusCode::BAD_REQUEST, json, body).into_response();
     }
-    sent.lock().expect("a lock").extend(entries.clone());
+    sent.lock().expect("a thread panicked while it held the lock").extend(entries.clone());
     let confirmed: Vec<_> =
         entries.iter().map(|entry| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"})).collect();
     (json, json!({"Successful": confirmed, "Failed": []}).to_string()).into_response()
@@ -352,7 +353,7 @@ async fn answer_small(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Res
 async fn batch_that_a_region_rejects_is_halved() -> anyhow::Result<()> {
     let sent: Arc<Mutex<Vec<Value>>> = Arc::default();
     let all = Arc::clone(&sent);
-    let cloud = serve(Router::new().fallback(move |request| answer_small(Arc::clone(&all), request))).await?;
+    let cloud = serve(Router::new().fallback(move |request| confirm_small_batch(Arc::clone(&all), request))).await?;
     let queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
     // The longest tasks of convert, of which SQS takes ten in 1 MiB; and one that is too long for such a region.
     let body = |at: usize, length: usize| format!("{at:02}{}", "x".repeat(length));
@@ -362,11 +363,11 @@ async fn batch_that_a_region_rejects_is_halved() -> anyhow::Result<()> {
     assert!(matches!(&failed[..], [(7, QueueError::Configuration { .. })]), "{failed:?}");
     let mut sent: Vec<_> = sent
         .lock()
-        .expect("a lock")
+        .expect("a thread panicked while it held the lock")
         .iter()
         .map(|entry| entry["MessageBody"].as_str().unwrap_or_default()[..2].to_owned())
         .collect();
     sent.sort_unstable();
-    assert_eq!(sent, ["00", "01", "02", "03", "04", "05", "06", "08", "09"], "each once");
+    assert_eq!(sent, ["00", "01", "02", "03", "04", "05", "06", "08", "09"], "an item is missing or repeated");
     Ok(())
 }

@@ -45,7 +45,7 @@ async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
     Ok(pipeline)
 }
 
-fn packed(entries: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
+fn zip_of(entries: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         zip.start_file(*name, SimpleFileOptions::default())?;
@@ -54,12 +54,12 @@ fn packed(entries: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// The mails of a zip by their vendor's ids.
-fn unpacked(zip: &[u8]) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+/// Returns the mails of a zip by their vendor's ids.
+fn mails_in(zip: &[u8]) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut archive = ZipArchive::new(Cursor::new(zip))?;
     let mut mails = BTreeMap::new();
-    for place in 0..archive.len() {
-        let mut entry = archive.by_index(place)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
         let name = entry.name()?.into_owned();
         let mut bytes = Vec::new();
         std::io::copy(&mut entry, &mut bytes)?;
@@ -70,23 +70,23 @@ fn unpacked(zip: &[u8]) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     Ok(mails)
 }
 
-fn mail(id: &str, text: &str, more: &str) -> Vec<u8> {
+fn mail(id: &str, text: &str, more_headers: &str) -> Vec<u8> {
     format!(
         "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: \"+447700900123 Client\" <447700900123@nomail.example>\r\n\
          To: \"Ada Lindqvist +46701740605\" <someone.else@elsewhere.example>\r\nX-TELEMESSAGE-ArchiveMessageID: {id}\r\n\
-         {more}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+         {more_headers}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
     )
     .into_bytes()
 }
 
-/// The item in the JSON of a filed copy, by its id; and the copy.
-fn by_id(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, (Value, Vec<u8>)>> {
+/// Returns, by the id of the item, the item in the JSON of a filed copy, and the copy.
+fn items_and_copies(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, (Value, Vec<u8>)>> {
     let mut items = BTreeMap::new();
     for bytes in pipeline.mail(address)?.into_values() {
-        let message = MessageParser::new().parse(&bytes).context("a mail that is none")?;
+        let message = MessageParser::new().parse(&bytes).context("the message is not a mail")?;
         let item: Value = serde_json::from_slice(&file(&message, "whatsapp-item.json")?)?;
         let id = item["id"].as_str().context("no id")?.to_owned();
-        assert!(items.insert(id.clone(), (item, bytes)).is_none(), "{id} is there twice");
+        assert!(items.insert(id.clone(), (item, bytes)).is_none(), "{id} is filed twice");
     }
     Ok(items)
 }
@@ -104,20 +104,23 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
     pipeline.put(&format!("inbox/sftp/{}", sample_name(now)), zip.clone()).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert!(pipeline.dead_letters().await?.is_empty());
-    let (ada, karim) = (by_id(&pipeline, ADA)?, by_id(&pipeline, KARIM)?);
+    let (ada, karim) = (items_and_copies(&pipeline, ADA)?, items_and_copies(&pipeline, KARIM)?);
     let ids = |items: &BTreeMap<String, (Value, Vec<u8>)>| items.keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(ids(&ada), "5550001 5550002 5550003 5550005");
     assert_eq!(ids(&karim), "5550003 5550004 5550006");
 
     // The vendor's mail is attached byte for byte, and its digest is named.
-    for (id, sent) in unpacked(&zip)? {
-        let (item, copy) = ada.get(&id).or_else(|| karim.get(&id)).context("it is filed nowhere")?;
-        let message = MessageParser::new().parse(copy).context("no mail")?;
+    for (id, sent) in mails_in(&zip)? {
+        let (item, copy) = ada.get(&id).or_else(|| karim.get(&id)).context("the item is not filed")?;
+        let message = MessageParser::new().parse(copy).context("invalid mail")?;
         assert_eq!(file(&message, "whatsapp-item.eml")?, sent);
         let sha256 = Sha256::of(&sent).to_string();
         assert_eq!(message.header_raw("X-WA-Evidence-SHA256").map(str::trim), Some(sha256.as_str()));
         assert!(message.body_text(0).is_some_and(|text| text.contains(&sha256)), "the body does not name the digest");
-        assert!(!String::from_utf8_lossy(copy).contains("message/rfc822"), "in base64 it must have another type");
+        assert!(
+            !String::from_utf8_lossy(copy).contains("message/rfc822"),
+            "a file in base64 has the type message/rfc822"
+        );
         assert_eq!(item["attachments"].as_array().and_then(|files| files.last()?["sha256"].as_str()), Some(&*sha256));
         // The participants of stored messages are still readable.
         let participants = ::message::read::evidence::participants_of(copy).context("no participants")?;
@@ -128,12 +131,12 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
     assert_eq!(kinds, ["text", "document", "text", "call", "delete", "text"]);
     let (group, copy) = &ada["5550003"];
     assert_eq!((&group["chat"]["type"], &group["chat"]["name"]), (&"group".into(), &"Equipa Câmbio".into()));
-    let message = MessageParser::new().parse(copy).context("no mail")?;
+    let message = MessageParser::new().parse(copy).context("invalid mail")?;
     assert!(message.body_text(0).is_some_and(|text| text.contains("A reunião começa às 10h")));
-    let message = MessageParser::new().parse(&ada["5550002"].1).context("no mail")?;
+    let message = MessageParser::new().parse(&ada["5550002"].1).context("invalid mail")?;
     assert!(file(&message, "term sheet.pdf")?.starts_with(b"%PDF"));
 
-    // The messages again in another zip, and the first file listed again: nothing is filed twice.
+    // The messages are delivered again in another zip, and the first file is listed again: nothing is filed twice.
     pipeline.put("inbox/sftp/again.zip", zip).await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(fetched.listed, 12);
@@ -144,32 +147,41 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn short_delivery_is_an_incident_and_what_is_there_is_filed() -> anyhow::Result<()> {
+async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
     let manifest = b"1.eml\r\n2.eml\r\n3.eml\r\n4.eml\r\nCount: 4\r\n";
     let one = mail("1", "one", "");
-    let short = packed(&[("1.eml", &one), ("3.eml", b""), ("4.eml", &mail("4", "four", "")), ("day.mf", manifest)])?;
-    pipeline.put("inbox/sftp/day.zip", short).await?;
+    let incomplete_zip =
+        zip_of(&[("1.eml", &one), ("3.eml", b""), ("4.eml", &mail("4", "four", "")), ("day.mf", manifest)])?;
+    pipeline.put("inbox/sftp/day.zip", incomplete_zip).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "4"]);
-    assert!(pipeline.logs().contains(r#""DeliveryIncidents":1"#), "it is not counted");
+    assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "4"]);
+    assert!(pipeline.logs().contains(r#""DeliveryIncidents":1"#), "the incident was not counted");
 
-    let says = ["the vendor's manifest lists 4 messages, the zip has 3", "2.eml is missing", "3.eml is empty"];
+    let problems = ["the vendor's manifest lists 4 messages, the zip has 3", "2.eml is missing", "3.eml is empty"];
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
-    assert!(says.iter().all(|says| out.contains(says)) && out.contains("inbox/sftp/day.zip"), "{out}");
+    assert!(problems.iter().all(|problem| out.contains(problem)) && out.contains("inbox/sftp/day.zip"), "{out}");
     let (code, out) = report(&pipeline).await?;
     assert_eq!(code, Some(1));
-    assert!(says.iter().all(|says| out.contains(says)), "{out}");
+    assert!(problems.iter().all(|problem| out.contains(problem)), "{out}");
 
-    // An operator decides that nothing more is needed: recorded with the name, and no failure any more.
+    // An operator decides that nothing more is needed. This is recorded with the name, and is no longer a failure.
     let open = incidents(&pipeline, &["list", "--open", "--json"]).await?;
     let id = serde_json::from_str::<Value>(&open.1)?["id"].as_str().context("no id")?.to_owned();
     let closing = ["close", &id, "--by", "Ada Auditor", "--reason", "ticket 4711: 2.eml never existed"];
-    assert_eq!(incidents(&pipeline, &closing).await?.0, Some(1), "without a terminal --yes is needed");
+    assert_eq!(
+        incidents(&pipeline, &closing).await?.0,
+        Some(1),
+        "the command did not require --yes without a terminal"
+    );
     assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
     assert_eq!(incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(0));
-    assert_eq!(incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(1), "it is closed once");
+    assert_eq!(
+        incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0,
+        Some(1),
+        "the incident was closed twice"
+    );
     assert_eq!(incidents(&pipeline, &["list", "--open"]).await?, (Some(0), "No incidents.\n".to_owned()));
     let closed = "closed by Ada Auditor on ";
     for (code, out) in [
@@ -180,23 +192,23 @@ async fn short_delivery_is_an_incident_and_what_is_there_is_filed() -> anyhow::R
         assert_eq!(code, Some(0), "{out}");
         assert!(out.contains(closed) && out.contains("ticket 4711") && out.contains("2.eml is missing"), "{out}");
     }
-    // Another short version of the same file is another incident.
-    let shorter = packed(&[("1.eml", &one), ("day.mf", manifest)])?;
-    pipeline.put("inbox/sftp/day.zip", shorter).await?;
+    // Another incomplete version of the same file is another incident.
+    let other_zip = zip_of(&[("1.eml", &one), ("day.mf", manifest)])?;
+    pipeline.put("inbox/sftp/day.zip", other_zip).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
 
-    // The vendor delivers the file again, whole: the incident is over, and only what was missing is filed.
-    let whole = packed(&[
+    // The vendor delivers the file again, complete: the incident is over, and only the missing mails are filed.
+    let complete_zip = zip_of(&[
         ("1.eml", &one),
         ("2.eml", &mail("2", "two", "")),
         ("3.eml", &mail("3", "three", "")),
         ("4.eml", &mail("4", "four", "")),
         ("day.mf", manifest),
     ])?;
-    pipeline.put("inbox/sftp/day.zip", whole).await?;
+    pipeline.put("inbox/sftp/day.zip", complete_zip).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     Ok(())
@@ -220,7 +232,7 @@ async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow:
     let pipeline = pipeline(&[]).await?;
     let encrypted = mail("7", "c2VjcmV0", "X-TELEMESSAGE-ENC-DATAKEY: AAAA\r\nX-TELEMESSAGE-ENC-KEY-ID: k\r\n");
     let undated = mail("8", "when?", "").strip_prefix(b"Date: Fri, 20 Nov 2026 09:14:03 +0000\r\n").map(<[u8]>::to_vec);
-    let zip = packed(&[
+    let zip = zip_of(&[
         ("7.eml", &encrypted),
         ("8.eml", &undated.context("no Date")?),
         ("9.eml", &mail("9", "fine", "")),
@@ -230,15 +242,15 @@ async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow:
     pipeline.put("inbox/cut.zip", b"PK\x03\x04 and then nothing".to_vec()).await?;
     pipeline.put("inbox/list.pgp", "not for us").await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["9"]);
+    assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["9"]);
     let dead_letters = pipeline.dead_letters().await?;
-    let of = |reason: &str| {
-        let those = dead_letters.iter().filter(|message| message.attributes["reason"] == reason);
-        those.map(|message| message.attributes["detail"].as_str()).collect::<Vec<_>>()
+    let details_of = |reason: &str| {
+        let found = dead_letters.iter().filter(|message| message.attributes["reason"] == reason);
+        found.map(|message| message.attributes["detail"].as_str()).collect::<Vec<_>>()
     };
-    let [encrypted] = of("item-encrypted")[..] else { panic!("{dead_letters:?}") };
+    let [encrypted] = details_of("item-encrypted")[..] else { panic!("{dead_letters:?}") };
     assert!(encrypted.contains("X-TELEMESSAGE-ENC-DATAKEY"), "{encrypted}");
-    let malformed = of("item-malformed");
+    let malformed = details_of("item-malformed");
     for says in ["no readable Date", "neither a .zip nor an .eml", "damaged or was not delivered completely"] {
         assert_eq!(malformed.iter().filter(|detail| detail.contains(says)).count(), 1, "{says}: {malformed:?}");
     }
@@ -251,11 +263,11 @@ async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<(
     let pipeline = pipeline(&[]).await?;
     pipeline.put("inbox/1.eml", mail("5", "first", "")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    // The message again on another route, with other header fields; and another message with its id.
+    // The message is delivered again on another route, with other header fields; and another message has its id.
     pipeline.put("inbox/ses/q7v0", [&b"Received: by mx\r\n"[..], &mail("5", "first", "")].concat()).await?;
     pipeline.put("inbox/2.eml", mail("5", "second", "")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    let texts: Vec<_> = by_id(&pipeline, ADA)?.into_values().map(|(item, _)| item["text"].clone()).collect();
+    let texts: Vec<_> = items_and_copies(&pipeline, ADA)?.into_values().map(|(item, _)| item["text"].clone()).collect();
     assert_eq!(texts, ["first", "second"]);
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
@@ -277,12 +289,12 @@ async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> 
     pipeline.put("inbox/journal/one.eml", mail).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((pipeline.mail(ADA)?.len(), pipeline.mail(KARIM)?.len()), (0, 1));
-    let (item, _) = &by_id(&pipeline, KARIM)?["v-1"];
+    let (item, _) = &items_and_copies(&pipeline, KARIM)?["v-1"];
     assert_eq!(item["chat"]["name"], "Deals");
     Ok(())
 }
 
-/// Without a country code a number may be anybody's: only the configured region reads it.
+/// A number without a country code may exist in every country. Only the configured region decides which one it is.
 #[tokio::test]
 async fn national_number_is_filed_by_its_region_or_waits_visibly() -> anyhow::Result<()> {
     let mail = "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: <447700900123@nomail.example>\r\n\
@@ -305,13 +317,13 @@ async fn national_number_is_filed_by_its_region_or_waits_visibly() -> anyhow::Re
 #[tokio::test]
 async fn inbox_may_be_emptied_once_a_delivery_is_listed() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let zip = packed(&[("1.eml", &mail("1", "one", "")), ("m.mf", b"1.eml\nCount: 1")])?;
+    let zip = zip_of(&[("1.eml", &mail("1", "one", "")), ("m.mf", b"1.eml\nCount: 1")])?;
     pipeline.put("inbox/a.zip", zip).await?;
     pipeline.machine.fetch(&Pipeline::backfill()).await?;
     let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     client.delete_object().bucket(&pipeline.machine.resources.bucket).key("inbox/a.zip").send().await?;
     pipeline.drain().await?;
-    assert_eq!(by_id(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1"]);
+    assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1"]);
     let record = pipeline.store.get(&keys::delivery("inbox/a.zip"), 1 << 20).await?.context("no record")?;
     assert_eq!(serde_json::from_slice::<Value>(&record.bytes)?["mails"], 1);
     Ok(())

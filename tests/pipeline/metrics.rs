@@ -40,7 +40,7 @@ fn sums(logs: &str) -> anyhow::Result<Sums> {
 }
 
 /// Waits until the sums are as expected, because output reaches the log shortly after the response.
-async fn counted(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyhow::Result<Sums> {
+async fn wait_for_sums(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyhow::Result<Sums> {
     let reached = async {
         loop {
             let sums = sums(&pipeline.logs())?;
@@ -51,22 +51,22 @@ async fn counted(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyho
         }
     };
     let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
-    reached.with_context(|| format!("not what is expected: {:#?}", sums(&pipeline.logs())))?
+    reached.with_context(|| format!("the expected metrics were not logged: {:#?}", sums(&pipeline.logs())))?
 }
 
-/// The number of messages in the bucket, and their bytes.
+/// Returns the number of messages in the bucket, and their bytes.
 async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
     let (mut messages, mut bytes) = (0, 0);
-    let each = |page: Vec<aws::s3::Listed>| {
+    let count_page = |page: Vec<aws::s3::Listed>| {
         messages += page.len() as u64;
         bytes += page.iter().map(|object| object.bytes).sum::<u64>();
         std::future::ready(Ok::<_, StoreError>(()))
     };
-    pipeline.store.list("mime/", each).await?;
+    pipeline.store.list("mime/", count_page).await?;
     Ok((messages, bytes))
 }
 
-/// Dead letters by reason.
+/// Returns the number of dead letters by reason.
 fn dead_letters_by_reason(sums: &Sums) -> BTreeMap<String, usize> {
     let mut dead_letters = BTreeMap::new();
     for ((_, metric, reason), count) in sums {
@@ -85,8 +85,8 @@ fn sum(sums: &Sums, function: &str, metric: &str) -> Option<u64> {
 async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
-    let quiet = [("LOG_LEVEL", "error")];
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &quiet).await?;
+    let variables = [("LOG_LEVEL", "error")];
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &variables).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
 
@@ -106,15 +106,15 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
         ("import", "SetupErrors", 0),
         ("import", "CredentialExpires", 0),
     ];
-    counted(&pipeline, |sums| {
+    wait_for_sums(&pipeline, |sums| {
         day.iter().all(|(function, metric, count)| sum(sums, function, metric) == Some(*count))
             && dead_letters_by_reason(sums) == expected_dead_letters(&expected)
     })
     .await?;
 
-    // The day again: every copy of a complete item is a duplicate.
+    // The day is fetched again: every copy of a complete item is a duplicate.
     pipeline.run(&Pipeline::backfill()).await?;
-    let again = counted(&pipeline, |sums| {
+    let again = wait_for_sums(&pipeline, |sums| {
         sum(sums, "fetch", "Listed") == Some(2 * listed) && sum(sums, "convert", "Skipped") > Some(0)
     })
     .await?;
@@ -129,15 +129,15 @@ async fn lost_cursor_and_clock_skew_are_counted() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let metrics = |sums: &Sums| [sum(sums, "fetch", "CursorLost"), sum(sums, "fetch", "ClockSkew")];
-    counted(&pipeline, |sums| metrics(sums) == [Some(0), Some(0)]).await?;
+    wait_for_sums(&pipeline, |sums| metrics(sums) == [Some(0), Some(0)]).await?;
     let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     client.delete_object().bucket(pipeline.store.bucket()).key(model::keys::CURSOR).send().await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
-    counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(0)]).await?;
+    wait_for_sums(&pipeline, |sums| metrics(sums) == [Some(1), Some(0)]).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
     source.set_clock_ahead(SignedDuration::from_mins(-4));
     pipeline.machine.fetch(&Pipeline::timer()).await?;
-    counted(&pipeline, |sums| metrics(sums) == [Some(1), Some(1)]).await?;
+    wait_for_sums(&pipeline, |sums| metrics(sums) == [Some(1), Some(1)]).await?;
     Ok(())
 }
 
@@ -158,11 +158,11 @@ async fn throttles_and_an_expiring_secret_are_counted() -> anyhow::Result<()> {
     let secret = json!({"client_secret": CLIENT_SECRET, "expires": tomorrow});
     pipeline.machine.cloud.put_secret("graph", &secret).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    counted(&pipeline, |sums| {
+    wait_for_sums(&pipeline, |sums| {
         sum(sums, "import", "MailboxThrottles") == Some(5) && sum(sums, "import", "CredentialExpires") > Some(0)
     })
     .await?;
-    ensure!(pipeline.logs().contains("expires soon"), "the log names the day");
+    ensure!(pipeline.logs().contains("expires soon"), "the log does not contain the day");
     Ok(())
 }
 
@@ -181,9 +181,9 @@ async fn rejected_user_map_is_counted_as_configuration_error() -> anyhow::Result
 
 #[tokio::test]
 async fn record_is_counted_as_stuck_on_the_tenth_failure() -> anyhow::Result<()> {
-    let nowhere = [("ARCHIVER_URL", "http://127.0.0.1:1")];
+    let unreachable = [("ARCHIVER_URL", "http://127.0.0.1:1")];
     let sample = Sample::day(Timestamp::now())?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &nowhere).await?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &unreachable).await?;
     let body =
         json!({"v": 1, "run": "20261121T070000Z-daily-0123abcd", "item": "i", "archived_time": "2026-11-21T00:00:00Z"});
     let record = |receives: &str| {
@@ -192,6 +192,6 @@ async fn record_is_counted_as_stuck_on_the_tenth_failure() -> anyhow::Result<()>
     };
     let event = json!({"Records": [record("9"), record("10"), record("11")]});
     pipeline.machine.function(Step::Convert).invoke(event.to_string().into()).await?;
-    counted(&pipeline, |sums| sum(sums, "convert", "Stuck") == Some(2)).await?;
+    wait_for_sums(&pipeline, |sums| sum(sums, "convert", "Stuck") == Some(2)).await?;
     Ok(())
 }

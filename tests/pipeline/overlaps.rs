@@ -19,18 +19,18 @@ fn run(day: &str) -> anyhow::Result<(RunId, Timestamp)> {
 }
 
 /// Writes the objects of a run that listed these items.
-async fn listed(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Result<()> {
+async fn put_run(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Result<()> {
     let (run, at) = run(day)?;
     let line = |item: &&str| json!({"item": item, "archived_time": "2026-11-20T07:59:00Z"}).to_string() + "\n";
     pipeline.put(&keys::manifest(&run, 1), items.iter().map(line).collect::<String>()).await?;
-    // To the end of the day.
+    // The window ends at the end of the day.
     let window = Window::between(at - SignedDuration::from_hours(24), at + SignedDuration::from_hours(16))?;
     let (queued, ended) = (items.len() as u64, Some(at));
     let record = RunRecord { queued, pages: 1, complete: true, ended, ..RunRecord::begun(run.clone(), window) };
     pipeline.put(&keys::run(&run), serde_json::to_vec(&record)?).await
 }
 
-/// Writes the outcome of an item whose task of this day was processed first.
+/// Returns the outcome of an item whose task of this day was processed first.
 fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
     let (run, at) = run(day)?;
     let mut outcome = Outcome::new(id.clone());
@@ -52,7 +52,7 @@ async fn put(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<()> {
 }
 
 /// Returns the counters and failed items of a report.
-fn counted(report: &Value) -> anyhow::Result<(Vec<u64>, Vec<&str>)> {
+fn counters_and_failures(report: &Value) -> anyhow::Result<(Vec<u64>, Vec<&str>)> {
     let names = ["available", "after_fan_out", "imported", "skipped", "failed", "items_filed", "items_failed"];
     let count = |name: &&str| report["total"][*name].as_u64().with_context(|| format!("no {name}"));
     let failures = report["failures"].as_array().context("no failures")?;
@@ -66,10 +66,10 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     let [first, second, third] = DAYS;
     // Of each kind, one item processed by the first run and one by the second.
-    listed(&pipeline, first, &["filed", "filed-later", "failed", "failed-later"]).await?;
-    listed(&pipeline, second, &["filed", "filed-later", "filed-later", "failed", "failed-later", "failed-later"])
+    put_run(&pipeline, first, &["filed", "filed-later", "failed", "failed-later"]).await?;
+    put_run(&pipeline, second, &["filed", "filed-later", "filed-later", "failed", "failed-later", "failed-later"])
         .await?;
-    listed(&pipeline, third, &["filed-later", "failed-later"]).await?;
+    put_run(&pipeline, third, &["filed-later", "failed-later"]).await?;
     for (id, day) in [("filed", first), ("filed-later", second), ("failed", first), ("failed-later", second)] {
         let id: ItemId = id.parse()?;
         let mut outcome = outcome(&id, day)?;
@@ -84,8 +84,8 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
 
     let (code, month) = json_of(&pipeline, &["--from", first, "--to", third]).await?;
     assert_eq!((code, &month["does_not_add_up"]), (0, &json!([])), "{month}");
-    let (total, failures) = counted(&month)?;
-    // 12 entries of 4 items, each of one copy: 2 imported, 2 failed, the other 8 are duplicates.
+    let (total, failures) = counters_and_failures(&month)?;
+    // 12 entries of 4 items, each of one copy: 2 imported, 2 failed, the other 8 are repeated.
     assert_eq!(
         (total.as_slice(), failures.as_slice()),
         (&[12, 12, 2, 8, 2, 2, 2][..], &["failed", "failed-later"][..])
@@ -96,7 +96,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     for day in DAYS {
         let (code, report) = json_of(&pipeline, &["--date", day]).await?;
         assert_eq!(code, 0, "{report}");
-        let (counts, failures) = counted(&report)?;
+        let (counts, failures) = counters_and_failures(&report)?;
         days.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         failed.extend(failures.into_iter().map(str::to_owned));
     }

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
-/// Two seconds.
+/// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
-/// One text from Ada to Bob, and to others with these addresses.
+/// Returns one text from Ada to Bob, and to others with these addresses.
 fn sample(others: &[&str]) -> anyhow::Result<Sample> {
     let mut people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
                             "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
@@ -55,7 +55,7 @@ async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"MailboxMissing\":1").await?;
     let waiting = outcome(&pipeline).await?;
-    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 0), "filed for the others");
+    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 0), "the other participants have no copy");
     assert_eq!(waiting.missing.first().map(|missing| missing.reason), Some(MissingReason::MailboxNotFound));
     assert!(!waiting.is_complete() && waiting.unmapped.is_empty());
 
@@ -77,8 +77,12 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.len(), 1);
     assert_eq!(dead_letters[0].attributes["reason"], Reason::MailboxNotFound.as_str());
-    let given_up = outcome(&pipeline).await?;
-    assert_eq!((given_up.mailboxes.len(), given_up.missing.len()), (1, 1), "it says who has no copy");
+    let incomplete = outcome(&pipeline).await?;
+    assert_eq!(
+        (incomplete.mailboxes.len(), incomplete.missing.len()),
+        (1, 1),
+        "the outcome does not have the participant without a copy"
+    );
 
     std::fs::create_dir(mail.path().join(BOB))?;
     // The owner has moved the copy: a lookup in the folder would miss it, and a second copy would be filed.
@@ -95,7 +99,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
-    // The client's address is no user name, so it is searched for.
+    // The client's address is not a user name, so the directory is searched for it.
     graph.fault(On::kind(Kind::UserSearch).times(usize::MAX), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
     let sample = ItemSource::Api(sample(&["sales#dk@client.example"])?);
     let pipeline = Pipeline::start(sample, MailSystem::Graph(&graph), &[EXPECTED, SHORT_WAIT]).await?;
@@ -105,7 +109,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.unmapped.as_slice(), outcome.lookup_rejected.as_slice()), (&[2][..], &[2][..]));
     assert!(pipeline.dead_letters().await?.is_empty());
-    assert!(pipeline.logs().contains("\"LookupRejected\":1"), "the alarm lookup-rejected uses this metric");
+    assert!(pipeline.logs().contains("\"LookupRejected\":1"), "the log has no metric for the alarm lookup-rejected");
     Ok(())
 }
 
@@ -140,12 +144,12 @@ async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Result<()> {
-    let two = format!("phone,email\n+4520123456,{ADA}\n+4520123457,{BOB}\n");
+    let user_map = format!("phone,email\n+4520123456,{ADA}\n+4520123457,{BOB}\n");
     let people = [ADA, BOB].map(str::to_owned).to_vec();
-    let manual = [("AUTOMATIC_MAPPING", "false")];
-    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(people), &manual).await?;
-    pipeline.put_user_map(&two).await?;
-    // Any batch makes the map the one that was used last.
+    let variables = [("AUTOMATIC_MAPPING", "false")];
+    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(people), &variables).await?;
+    pipeline.put_user_map(&user_map).await?;
+    // Any batch makes this map the one that was used last.
     pipeline.send(&pipeline.machine.resources.import, "{}").await?;
     pipeline.drain().await?;
     assert!(pipeline.store.get(keys::USER_MAP_RECORD, 1 << 10).await?.is_some());
@@ -156,10 +160,10 @@ async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Re
     let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     client.delete_object().bucket(pipeline.store.bucket()).key(keys::USER_MAP).send().await?;
     pipeline.work_until_logged("the user map has 0 numbers and the last one that was used had 2").await?;
-    assert!(pipeline.copies()?.is_empty(), "nothing is filed by a map that may be cut short");
+    assert!(pipeline.copies()?.is_empty(), "a copy was filed by a user map that may be truncated");
     assert!(pipeline.logs().contains("\"UserMapRefused\":1"));
 
-    pipeline.put_user_map(&two).await?;
+    pipeline.put_user_map(&user_map).await?;
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?.values().sum::<usize>(), 2);
     Ok(())

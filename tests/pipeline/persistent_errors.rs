@@ -12,10 +12,10 @@ use serde_json::json;
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
-/// Two seconds.
+/// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
-/// Texts from Ada to Bob, each with its id as the text.
+/// Returns texts from Ada to Bob, each with its id as the text.
 fn sample(ids: &[&str]) -> anyhow::Result<Sample> {
     let people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
                         "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
@@ -40,14 +40,16 @@ async fn server_error_of_one_item_dead_letters_that_item_only() -> anyhow::Resul
     let graph = tenant().await?;
     let error = Fault::Refuse(Refusal::new(500, "ErrorInternalServerError"));
     graph.fault(On::kind(Kind::MessageCreate).containing("text of poison").times(usize::MAX), error);
-    let sample = sample(&["poison", "good-1", "good-2"])?;
+    let sample = sample(&["rejected", "good-1", "good-2"])?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[SHORT_WAIT]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let [dead_letter] = &pipeline.dead_letters().await?[..] else { anyhow::bail!("not one dead letter") };
+    let [dead_letter] = &pipeline.dead_letters().await?[..] else {
+        anyhow::bail!("there is not exactly one dead letter")
+    };
     assert_eq!(dead_letter.attributes["reason"], Reason::MailboxRejected.as_str());
     let detail = &dead_letter.attributes["detail"];
     assert!(detail.contains("ErrorInternalServerError (HTTP 500)") && detail.contains("attempts"), "{detail}");
-    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (2, 2), "the others are filed");
+    assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (2, 2), "another item was not filed");
 
     // A replay files it once the cause is fixed.
     graph.clear_faults();
@@ -84,11 +86,13 @@ async fn failing_lookup_of_one_participant_dead_letters_with_its_code() -> anyho
         Pipeline::start(ItemSource::Api(sample(&["WA-1"])?), MailSystem::Graph(&graph), &[EXPECTED, SHORT_WAIT])
             .await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let [dead_letter] = &pipeline.dead_letters().await?[..] else { anyhow::bail!("not one dead letter") };
+    let [dead_letter] = &pipeline.dead_letters().await?[..] else {
+        anyhow::bail!("there is not exactly one dead letter")
+    };
     assert_eq!(dead_letter.attributes["reason"], Reason::LookupRejected.as_str());
     assert!(dead_letter.attributes["detail"].contains("ErrorMailboxStoreUnavailable"), "{dead_letter:?}");
     let object = pipeline.store.get(&keys::outcome(&"WA-1".parse::<model::ItemId>()?.key()), 1 << 20).await?;
     let outcome = Outcome::parse(&object.context("no outcome")?.bytes)?;
-    assert_eq!((outcome.mailboxes.len(), outcome.missing.len()), (1, 1), "filed for Ada");
+    assert_eq!((outcome.mailboxes.len(), outcome.missing.len()), (1, 1), "the item was not filed for Ada");
     Ok(())
 }

@@ -35,12 +35,12 @@ async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
         .await?)
 }
 
-fn whys(books: &Reconciled) -> BTreeMap<String, MissingCause> {
-    books.missing.iter().map(|missing| (missing.key.clone(), missing.cause)).collect()
+fn causes(reconciled: &Reconciled) -> BTreeMap<String, MissingCause> {
+    reconciled.missing.iter().map(|missing| (missing.key.clone(), missing.cause)).collect()
 }
 
-fn waiting(books: &Reconciled) -> BTreeMap<String, usize> {
-    books.waiting.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect()
+fn waiting(reconciled: &Reconciled) -> BTreeMap<String, usize> {
+    reconciled.waiting.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect()
 }
 
 /// Runs the command. Returns its exit code, stdout and stderr.
@@ -72,7 +72,7 @@ async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Resul
     let url = &pipeline.machine.resources.dead_letters.url;
     loop {
         let receive = client.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
-        for message in receive.send().await?.messages.context("no such dead letter")? {
+        for message in receive.send().await?.messages.context("the dead letter is missing")? {
             let body: Value = serde_json::from_str(message.body.as_deref().unwrap_or_default())?;
             if body["item"] == item.as_str() {
                 let receipt = message.receipt_handle.context("a message without a receipt")?;
@@ -83,7 +83,7 @@ async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Resul
     }
 }
 
-/// The key of an item's outcome, and the outcome.
+/// Returns the key of an item's outcome, and the outcome.
 async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, Outcome)> {
     let name = format!("/{}.json", item.key());
     let mut found = None;
@@ -93,11 +93,11 @@ async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, 
     };
     pipeline.store.list(keys::OUTCOMES, inspect_page).await?;
     let key = found.context("the item has no outcome")?;
-    let object = pipeline.store.get(&key, 1 << 20).await?.context("the outcome is gone")?;
+    let object = pipeline.store.get(&key, 1 << 20).await?.context("the outcome is missing")?;
     Ok((key, Outcome::parse(&object.bytes)?))
 }
 
-/// Every copy under a directory of mailboxes.
+/// Returns every copy under a directory of mailboxes.
 fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf>>> {
     let mut copies = BTreeMap::new();
     for mailbox in std::fs::read_dir(mail)? {
@@ -127,21 +127,21 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
 
     // Queued, and no function runs.
     pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let books = reconcile(&pipeline).await?;
-    assert_eq!((books.undecided, books.filed, books.missing.len()), (books.items, 0, 0));
+    let reconciled = reconcile(&pipeline).await?;
+    assert_eq!((reconciled.undecided, reconciled.filed, reconciled.missing.len()), (reconciled.items, 0, 0));
     let (code, ..) = command(&pipeline, &["--settled"]).await?;
-    assert_eq!(code, Some(3), "nothing is missing, and nothing is decided");
+    assert_eq!(code, Some(3), "wrong exit code although no item is decided");
 
     pipeline.drain().await?;
-    let books = reconcile(&pipeline).await?;
-    assert!(books.is_sound() && books.undecided == 0, "{books:?}");
-    assert_eq!(waiting(&books), expected_dead_letters(&expected));
+    let reconciled = reconcile(&pipeline).await?;
+    assert!(reconciled.is_sound() && reconciled.undecided == 0, "{reconciled:?}");
+    assert_eq!(waiting(&reconciled), expected_dead_letters(&expected));
     let dead_letters: usize = expected.dead_letters.values().sum();
-    assert_eq!((books.items, books.filed), (expected.listed as u64, (expected.listed - dead_letters) as u64));
+    assert_eq!((reconciled.items, reconciled.filed), (expected.listed as u64, (expected.listed - dead_letters) as u64));
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     let found = pipeline.dead_letters_by_reason().await?;
-    assert_eq!(found, expected_dead_letters(&expected), "the dead letters are visible again at once");
+    assert_eq!(found, expected_dead_letters(&expected), "a dead letter is missing or still invisible");
     Ok(())
 }
 
@@ -164,8 +164,8 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     let filed = expected_results.iter().filter(
         |(_, expected_result)| matches!(expected_result, ExpectedResult::Filed(mailboxes) if mailboxes.len() > 1),
     );
-    let [(filed, _), (damaged, _), (half, _)] = filed.take(3).collect::<Vec<_>>()[..] else {
-        anyhow::bail!("too few are filed")
+    let [(filed, _), (damaged, _), (partly_filed, _)] = filed.take(3).collect::<Vec<_>>()[..] else {
+        anyhow::bail!("too few items are filed")
     };
     let unmapped = |(_, expected_result): &&(ItemId, ExpectedResult)| {
         matches!(expected_result, ExpectedResult::DeadLetter(Reason::Unmapped))
@@ -174,51 +174,56 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     let oversize = |(_, expected_result): &&(ItemId, ExpectedResult)| {
         matches!(expected_result, ExpectedResult::DeadLetter(Reason::Oversize))
     };
-    let (oversize, _) = expected_results.iter().find(oversize).context("nothing is oversize")?;
+    let (oversize, _) = expected_results.iter().find(oversize).context("no item is oversize")?;
 
     // Removed: an outcome and one of its copies, a dead letter and its outcome, a dead letter alone. Changed: a stored
     // message.
     let (key, before) = outcome(&pipeline, filed).await?;
     delete_object(&pipeline, &key).await?;
-    let absent = before.mailboxes.first().context("it is filed nowhere")?;
-    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&absent.message);
-    let copy = copies(mail.path())?.remove(absent.address.as_str()).and_then(|files| files.into_iter().find(named));
-    std::fs::remove_file(copy.context("the copy is not there")?)?;
+    let removed = before.mailboxes.first().context("the item is not filed")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&removed.message);
+    let copy = copies(mail.path())?.remove(removed.address.as_str()).and_then(|files| files.into_iter().find(named));
+    std::fs::remove_file(copy.context("the copy is missing")?)?;
     // An incomplete item whose dead letter, the only record of that, is missing.
-    let (key, mut part) = outcome(&pipeline, half).await?;
-    let gone = part.mailboxes.pop().context("it is filed nowhere")?;
-    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&gone.message);
-    let copy = copies(mail.path())?.remove(gone.address.as_str()).and_then(|files| files.into_iter().find(named));
-    std::fs::remove_file(copy.context("the copy is not there")?)?;
-    part.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
-    pipeline.put(&key, part.to_json()).await?;
+    let (key, mut outcome_before) = outcome(&pipeline, partly_filed).await?;
+    let lost = outcome_before.mailboxes.pop().context("the item is not filed")?;
+    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lost.message);
+    let copy = copies(mail.path())?.remove(lost.address.as_str()).and_then(|files| files.into_iter().find(named));
+    std::fs::remove_file(copy.context("the copy is missing")?)?;
+    outcome_before.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
+    pipeline.put(&key, outcome_before.to_json()).await?;
     delete_object(&pipeline, &outcome(&pipeline, unmapped).await?.0).await?;
     delete_dead_letter(&pipeline, unmapped).await?;
     delete_dead_letter(&pipeline, oversize).await?;
-    let mime = outcome(&pipeline, damaged).await?.1.mime.context("it was not rendered")?;
+    let mime = outcome(&pipeline, damaged).await?.1.mime.context("the item was not rendered")?;
     let put =
         Put { key: &mime, bytes: b"Subject: other words\r\n\r\n".to_vec().into(), content_type: "x/y", sha256: None };
-    let whole = pipeline.store.get(&mime, 32 << 20).await?.context("the message is gone")?.bytes;
+    let original = pipeline.store.get(&mime, 32 << 20).await?.context("the message is missing")?.bytes;
     pipeline.store.put(put, Condition::Always).await?;
 
-    let books = reconcile(&pipeline).await?;
+    let reconciled = reconcile(&pipeline).await?;
     let expected = [
         (filed, MissingCause::NoOutcome),
         (unmapped, MissingCause::NoOutcome),
         (oversize, MissingCause::DeadLetterGone),
-        (half, MissingCause::DeadLetterGone),
+        (partly_filed, MissingCause::DeadLetterGone),
     ];
-    let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, why)| (item.key().to_string(), why)).collect();
-    assert_eq!(whys(&books), expected);
+    let expected: BTreeMap<_, _> = expected.into_iter().map(|(item, cause)| (item.key().to_string(), cause)).collect();
+    assert_eq!(causes(&reconciled), expected);
     assert_eq!(
-        books.deep_findings.damaged.iter().map(|damaged| (damaged.mime.as_str(), damaged.gone)).collect::<Vec<_>>(),
+        reconciled
+            .deep_findings
+            .damaged
+            .iter()
+            .map(|damaged| (damaged.mime.as_str(), damaged.gone))
+            .collect::<Vec<_>>(),
         [(mime.as_str(), false)]
     );
     let (code, out, err) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
     assert!(expected.keys().all(|key| out.contains(&key[..8])), "{out}");
     assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
-    pipeline.put(&mime, whole).await?;
+    pipeline.put(&mime, original).await?;
 
     // Without a terminal for the confirmation, nothing is changed; then exactly these four are requeued.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
@@ -228,9 +233,13 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     let processed = Cell::new(0);
     let progress = |done| processed.set(done);
     interrupt.set();
-    assert_eq!(requeue(&connection, &books.missing, &interrupt, progress).await?, 0, "the operator has ended it");
+    assert_eq!(
+        requeue(&connection, &reconciled.missing, &interrupt, progress).await?,
+        0,
+        "items were queued after the interruption by the operator"
+    );
     // An item that a function processes meanwhile is left out.
-    let missing = books.missing.iter().find(|missing| missing.cause == MissingCause::NoOutcome).context("none")?;
+    let missing = reconciled.missing.iter().find(|missing| missing.cause == MissingCause::NoOutcome).context("none")?;
     let mut leased = Outcome::new(missing.listed.name().parse()?);
     let key = keys::outcome(&leased.item.key());
     leased.acquire("import".to_owned(), Timestamp::now() + SignedDuration::from_hours(1));
@@ -238,15 +247,19 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     assert_eq!(requeue(&connection, std::slice::from_ref(missing), &Interrupt::default(), |_| {}).await?, 0);
     let s3 = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     s3.delete_object().bucket(&pipeline.machine.resources.bucket).key(key).send().await?;
-    assert_eq!(requeue(&connection, &books.missing, &Interrupt::default(), progress).await?, 4);
+    assert_eq!(requeue(&connection, &reconciled.missing, &Interrupt::default(), progress).await?, 4);
     assert_eq!(processed.get(), 4);
-    let books = reconcile(&pipeline).await?;
-    assert_eq!((books.undecided, books.missing.len()), (4, 0), "on the queue they are not missing");
+    let reconciled = reconcile(&pipeline).await?;
+    assert_eq!(
+        (reconciled.undecided, reconciled.missing.len()),
+        (4, 0),
+        "an item on the queue was reported as missing"
+    );
     pipeline.drain().await?;
-    let books = reconcile(&pipeline).await?;
-    assert!(books.is_sound() && books.undecided == 0, "{books:?}");
-    assert_eq!(books.deep_findings.copies_found, all.values().sum::<usize>() as u64, "each copy was looked up");
-    assert_eq!(counts(mail.path())?, all, "the mailbox that lacked it has it, and no mailbox has it twice");
+    let reconciled = reconcile(&pipeline).await?;
+    assert!(reconciled.is_sound() && reconciled.undecided == 0, "{reconciled:?}");
+    assert_eq!(reconciled.deep_findings.copies_found, all.values().sum::<usize>() as u64, "a copy was not looked up");
+    assert_eq!(counts(mail.path())?, all, "a mailbox has no copy or more than one");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())
 }
@@ -258,9 +271,9 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     let year_ago = Timestamp::now() - DAY * 400;
     let sample = Sample::day(year_ago)?;
     let filed = sample.expected_results().find(|(_, result)| matches!(result, ExpectedResult::Filed(_)));
-    let (filed, _) = filed.context("nothing is filed")?;
+    let (filed, _) = filed.context("no item is filed")?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
-    // Who left the bank since was expected to have a mailbox then.
+    // A person who has left the bank since was expected to have a mailbox then.
     let map: String = user_map().split_inclusive('\n').filter(|row| !row.contains("leaver")).collect();
     pipeline.put_user_map(&map).await?;
     pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
@@ -269,15 +282,23 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     delete_object(&pipeline, &key).await?;
 
     let scope = Scope { from: Some(Timestamp::now() - DAY), ..ALL };
-    let of_days = async |days| {
+    let reconciled_with_outcome_days = async |days| {
         let connection = Connection::to_machine(&pipeline.machine).with_outcome_days(days);
         anyhow::Ok(Reconciled::of(&connection, scope, |_, _| {}).await?)
     };
-    let kept = of_days(0).await?;
-    assert_eq!((kept.missing.len(), kept.expired), (1, 0), "outcomes are kept for ever: it is missing");
-    let younger = of_days(500).await?;
-    assert_eq!((younger.missing.len(), younger.expired), (1, 0), "its outcome would still be kept");
-    let expired = of_days(365).await?;
+    let kept = reconciled_with_outcome_days(0).await?;
+    assert_eq!(
+        (kept.missing.len(), kept.expired),
+        (1, 0),
+        "the item was not reported as missing although outcomes are kept for ever"
+    );
+    let younger = reconciled_with_outcome_days(500).await?;
+    assert_eq!(
+        (younger.missing.len(), younger.expired),
+        (1, 0),
+        "the item was not reported as missing although its outcome would still be kept"
+    );
+    let expired = reconciled_with_outcome_days(365).await?;
     assert_eq!((expired.missing.len(), expired.expired), (0, 1));
     assert_eq!(expired.items, kept.items);
     Ok(())

@@ -53,7 +53,7 @@ impl Sqs {
 
     /// Waits until a queue has this many messages and returns them by body. They stay in the queue.
     async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
-        let seen = async {
+        let received = async {
             loop {
                 let mut found = queue_messages(&self.cloud, &queue.url).await?;
                 if found.len() == count {
@@ -62,7 +62,9 @@ impl Sqs {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), seen).await.context("they do not come")?
+        tokio::time::timeout(Duration::from_secs(120), received)
+            .await
+            .context("the redriven messages did not arrive")?
     }
 
     /// Runs a function until its queue is empty.
@@ -79,7 +81,7 @@ impl Sqs {
     }
 }
 
-/// Two texts from Ada and two from Bob, to a recipient without a mailbox.
+/// Returns two texts from Ada and two from Bob, to a recipient without a mailbox.
 fn sample() -> anyhow::Result<Sample> {
     let item = |who: &str, number: usize| {
         let id = format!("{who}-{number}");
@@ -135,12 +137,13 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
         assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
     }
 
-    // SQS does not know the source queue of these, so a redrive without a destination fails and moves none.
+    // SQS does not know the source queue of these dead letters, so a redrive without a destination fails and moves none.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
     assert_eq!(bodies(&sqs.dead_letter_messages(ITEMS).await?), bodies(&unmapped));
 
-    // After the fix, with a destination: body and attributes are unchanged, by which import recognizes a replay.
+    // After the user map is corrected, a redrive with a destination keeps body and attributes, by which import recognizes a
+    // replay.
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
     let task = sqs.redrive(Some(&sqs.import)).await?;
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), ITEMS as i64));

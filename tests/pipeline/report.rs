@@ -1,4 +1,4 @@
-//! The auditor's report, as a program, against the whole pipeline; and its page in a browser.
+//! The report of `archiver report`, run as a program against the whole pipeline, and its page in a browser.
 
 use std::process::Output;
 
@@ -21,7 +21,7 @@ const ADA: &str = "ada@example.com";
 /// Runs the command as a shell would. Returns its exit code, stdout and stderr.
 async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let test = std::env::current_exe()?;
-    let binaries = test.ancestors().nth(2).context("the test lies in no target directory")?;
+    let binaries = test.ancestors().nth(2).context("the test is not in a target directory")?;
     let mut command = Command::new(binaries.join("archiver"));
     command.env_clear().env("AWS_REGION", Ministack::REGION).arg("report").args(arguments);
     command.envs(pipeline.machine.cloud.variables(Step::Convert, &pipeline.machine.resources));
@@ -44,8 +44,8 @@ fn day(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// A test that runs across midnight in UTC sees two days; its last assertion says so.
-fn same_day(began: Timestamp) -> bool {
+/// Returns `true` if the day in UTC is still that of this time. A test that runs across midnight sees two days.
+fn is_still_day(began: Timestamp) -> bool {
     day(began) == day(Timestamp::now())
 }
 
@@ -64,7 +64,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
     assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
     let (code, out, _) = report(&pipeline, &[]).await?;
-    assert!(code == 1 && out.contains("1 run without items"), "it fetched another period: {out}");
+    assert!(code == 1 && out.contains("1 run without items"), "the command fetched another period: {out}");
 
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
@@ -76,7 +76,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     assert_eq!(code, 0, "{printed}");
     let totals = pipeline.totals(&fetched.run).await?;
     let total = serde_json::to_value(totals.counters)?;
-    assert_eq!(printed["total"], total, "the report and the one-machine run count alike");
+    assert_eq!(printed["total"], total, "the report and the one-machine run have different counts");
     let counts = ["imported", "failed", "after_fan_out", "available"].map(|name| total[name].as_u64());
     assert_eq!(counts, [filed, dead_letters, filed + dead_letters, expected.listed].map(|count| Some(count as u64)));
     assert_eq!(printed["days"][0]["runs"].as_array().map(Vec::len), Some(2));
@@ -88,10 +88,14 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     assert_eq!(senders, [Some("Sam Porter"), Some("Tom Leaver")], "{unmapped:?}");
     let users = printed["mapping"]["users"].as_array().context("no mapping failures")?;
     let phones: Vec<_> = users.iter().filter_map(|user| user["user"]["phone"].as_str()).collect();
-    assert_eq!(phones.iter().filter(|phone| **phone == "+12025550143").count(), 1, "each user once: {users:?}");
-    assert!(!phones.contains(&"+447700900101"), "Oliver has a mailbox");
+    assert_eq!(
+        phones.iter().filter(|phone| **phone == "+12025550143").count(),
+        1,
+        "the user is not listed exactly once: {users:?}"
+    );
+    assert!(!phones.contains(&"+447700900101"), "a user with a mailbox is listed");
 
-    // A later run that lists the whole day again has only duplicates, and the first run still its own.
+    // A later run that lists the whole day again has only duplicates, and the counts of the first run stay.
     let again = pipeline.run(&Pipeline::backfill()).await?;
     assert!(again.listed >= fetched.listed);
     let (code, printed) = json_of(&pipeline, &[]).await?;
@@ -102,7 +106,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     assert_eq!(printed["total"]["skipped"], total["after_fan_out"]);
     assert_eq!(printed["total"]["items_listed_again"].as_u64(), Some(again.listed));
     assert_eq!(pipeline.totals(&again.run).await?.counters.items_listed_again, again.listed);
-    assert!(same_day(began), "it was midnight in UTC: run it again");
+    assert!(is_still_day(began), "the test ran across midnight in UTC: run it again");
     Ok(())
 }
 
@@ -146,7 +150,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     let (code, out, _) = report(&pipeline, &[]).await?;
     assert!(code == 1 && out.contains("Pages of manifests are missing"), "{out}");
     assert!(out.contains(&manifest), "{out}");
-    assert!(same_day(began), "it was midnight in UTC: run it again");
+    assert!(is_still_day(began), "the test ran across midnight in UTC: run it again");
     Ok(())
 }
 
@@ -154,7 +158,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
 async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result<()> {
     let pipeline =
         Pipeline::start(ItemSource::Api(Sample::many(1, Timestamp::now())), MailSystem::Maildir(vec![]), &[]).await?;
-    for (arguments, code, says) in [
+    for (arguments, code, text) in [
         (&["--date", "tomorrow"][..], 2, "--date"),
         (&["--to", "2026-11-01"], 2, "--from"),
         (&["--date", "2026-11-01", "--from", "2026-11-01"], 2, "cannot be used with"),
@@ -165,7 +169,7 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
     ] {
         let (status, out, notes) = report(&pipeline, arguments).await?;
         assert_eq!((status, out.as_str()), (code, ""), "{arguments:?}: {notes}");
-        assert!(notes.contains(says), "{arguments:?}: {notes}");
+        assert!(notes.contains(text), "{arguments:?}: {notes}");
     }
     let (code, help, _) = report(&pipeline, &["--help"]).await?;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -177,8 +181,8 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
     Ok(())
 }
 
-/// Names and ids that would break a page, and days of every kind.
-async fn hostile(pipeline: &Pipeline) -> anyhow::Result<()> {
+/// Fills the ledger with names and ids that could break a page, and with days of every kind.
+async fn prepare_hostile_days(pipeline: &Pipeline) -> anyhow::Result<()> {
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let now = Timestamp::now();
@@ -221,7 +225,7 @@ fn hostile_sample() -> anyhow::Result<Sample> {
 async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Result<()> {
     let pipeline =
         Pipeline::start(ItemSource::Api(hostile_sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
-    hostile(&pipeline).await?;
+    prepare_hostile_days(&pipeline).await?;
     let directory = tempfile::tempdir()?;
     let (file, other) = (directory.path().join("report.html"), directory.path().join("other"));
     std::fs::write(&other, "not ours")?;
@@ -230,7 +234,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
     let path = file.to_str().context("no UTF-8")?;
     let (code, out, notes) = report(&pipeline, &["--from", &from, "--html", path]).await?;
     assert!(code == 0 && notes.contains("The page was written to "), "{out}{notes}");
-    assert_eq!(std::fs::read_to_string(&other)?, "not ours", "a link is replaced and not followed");
+    assert_eq!(std::fs::read_to_string(&other)?, "not ours", "the command followed the symbolic link");
     assert!(!out.contains(['\u{202E}', '\u{2066}']), "{out}");
 
     let page = std::fs::read_to_string(&file)?;
@@ -239,11 +243,14 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
         let found = page.matches(remote).count();
         assert_eq!(found, if remote == "src=" { names } else { 0 }, "{remote} is in the page");
     }
-    assert!(!page.contains(['\u{202E}', '\u{202D}', '\u{2066}']), "what turns the direction of text is not shown");
+    assert!(
+        !page.contains(['\u{202E}', '\u{202D}', '\u{2066}']),
+        "the page has characters that change the direction of text"
+    );
     for width in [1280, 500] {
         let measured = measured(&page, width).await?;
         assert_eq!(measured["width"].as_u64(), Some(u64::from(width)));
-        assert_eq!(measured["wrong"], json!([]), "at {width}");
+        assert_eq!(measured["wrong"], json!([]), "wrong layout at a width of {width}");
         assert_eq!((&measured["ran"], &measured["foreign"]), (&json!(false), &json!(0)));
         assert!(
             measured["elements"].as_u64() > Some(200) && measured["smallestBar"].as_f64() > Some(0.5),
@@ -254,7 +261,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
         assert_eq!(days[0][1], "no run that day");
         assert_eq!(days[1][1], "1 run without items");
         let counts: Vec<_> = days[13].as_array().into_iter().flatten().skip(2).collect();
-        assert_eq!(counts, ["5", "5", "1", "0", "0", "4", "0", "0"], "the numbers stand beside the bar");
+        assert_eq!(counts, ["5", "5", "1", "0", "0", "4", "0", "0"], "wrong numbers beside the bar");
         let items: Vec<_> = measured["rows"].as_array().into_iter().flatten().map(|row| row[1].clone()).collect();
         assert!(items.contains(&json!(SCRIPT)) && items.contains(&json!(IMAGE)), "{items:?}");
     }

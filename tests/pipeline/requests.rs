@@ -1,4 +1,4 @@
-//! Requests to AWS are made no more often than needed.
+//! Number and form of the requests to AWS.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -9,7 +9,7 @@ use anyhow::Context;
 use aws::s3::{Condition, Put, Store};
 use harness::{
     ItemSource, MailSystem, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::Timestamp;
 use local::{
@@ -20,13 +20,13 @@ use model::Sha256;
 
 #[tokio::test]
 async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
-    let read = Arc::new(AtomicU64::new(0));
-    let seen = Arc::clone(&read);
-    let proxy = Cutter::start(move |request| {
+    let reads = Arc::new(AtomicU64::new(0));
+    let shared = Arc::clone(&reads);
+    let proxy = FaultProxy::start(move |request| {
         if request.starts_with("GET ") && request.lines().next().is_some_and(|line| line.contains("user-map.csv")) {
-            seen.fetch_add(1, Ordering::SeqCst);
+            shared.fetch_add(1, Ordering::SeqCst);
         }
-        Cut::Never
+        ConnectionFault::None
     });
     let proxy = proxy.await?;
     let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
@@ -39,8 +39,8 @@ async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.values().sum::<usize>(), 60);
     let batches = pipeline.machine.function(Step::Import).usage().invocations;
-    assert!(batches < 60, "the items came one by one");
-    assert_eq!(read.load(Ordering::SeqCst), batches);
+    assert!(batches < 60, "each batch had one item");
+    assert_eq!(reads.load(Ordering::SeqCst), batches);
     Ok(())
 }
 
@@ -48,14 +48,14 @@ async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
 #[tokio::test]
 async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     let written = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&written);
-    let proxy = Cutter::start(move |request| {
+    let shared = Arc::clone(&written);
+    let proxy = FaultProxy::start(move |request| {
         let path = request.strip_prefix("PUT ").and_then(|rest| rest.split([' ', '?']).next());
         if let Some(path) = path.filter(|path| path.contains("/runs/") || path.contains("/mime/")) {
             let conditional = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), conditional));
+            shared.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), conditional));
         }
-        Cut::Never
+        ConnectionFault::None
     });
     let proxy = proxy.await?;
     let addresses = mailboxes()?.into_iter().map(|address| address.to_string()).collect();
@@ -68,28 +68,36 @@ async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     let mut written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let unconditional: Vec<_> = written.iter().filter(|(_, conditional)| !conditional).collect();
     assert!(unconditional.is_empty(), "{unconditional:?}");
-    let of = |end: &str| written.iter().filter(|(path, _)| path.ends_with(end)).count();
-    assert_eq!((of("/begun.json"), of(".ndjson"), of("/run.json"), of(".eml")), (1, 1, 1, 3));
+    let count_with_suffix = |end: &str| written.iter().filter(|(path, _)| path.ends_with(end)).count();
+    assert_eq!(
+        (
+            count_with_suffix("/begun.json"),
+            count_with_suffix(".ndjson"),
+            count_with_suffix("/run.json"),
+            count_with_suffix(".eml")
+        ),
+        (1, 1, 1, 3)
+    );
     written.sort();
     written.dedup();
-    assert_eq!(written.len(), 6, "one write for each key");
+    assert_eq!(written.len(), 6, "a key was written twice");
     Ok(())
 }
 
-/// Checked in the signed header: it contains the digest that the store was given, although that is not the digest of
+/// The signed header must contain the digest that the store was given, although that is not the digest of
 /// the bytes.
 #[tokio::test]
 async fn given_digest_is_used_for_signing() -> anyhow::Result<()> {
     let signed = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&signed);
-    let proxy = Cutter::start(move |request| {
+    let shared = Arc::clone(&signed);
+    let proxy = FaultProxy::start(move |request| {
         let digests = request.lines().filter_map(|line| line.strip_prefix("x-amz-content-sha256: ").map(str::to_owned));
-        seen.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
-        Cut::Never
+        shared.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+        ConnectionFault::None
     });
     let proxy = proxy.await?;
-    let nothing = ItemSource::Api(Sample::many(0, Timestamp::now()));
-    let pipeline = Pipeline::start(nothing, MailSystem::Maildir(Vec::new()), &[]).await?;
+    let source = ItemSource::Api(Sample::many(0, Timestamp::now()));
+    let pipeline = Pipeline::start(source, MailSystem::Maildir(Vec::new()), &[]).await?;
     let config = pipeline.machine.cloud.config();
     let endpoint = config.endpoint_url().and_then(|url| url.strip_prefix("http://"));
     proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);

@@ -22,7 +22,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Behaviour of the source. Items are listed as soon as they are added, under any time.
 #[derive(Default)]
-struct Shelf {
+struct SourceState {
     items: BTreeSet<(Timestamp, String)>,
     /// Offset of the source's clock.
     clock: Option<(Timestamp, SignedDuration)>,
@@ -30,32 +30,33 @@ struct Shelf {
 }
 
 #[derive(Clone, Default)]
-struct TestSource(Arc<Mutex<Shelf>>);
+struct TestSource(Arc<Mutex<SourceState>>);
 
 impl TestSource {
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.0.lock().expect("nothing panics")
+    fn state(&self) -> std::sync::MutexGuard<'_, SourceState> {
+        self.0.lock().expect("a thread panicked while it held the lock")
     }
 
     fn add(&self, id: &str, archived: Timestamp) {
-        self.shelf().items.insert((archived, id.to_owned()));
+        self.state().items.insert((archived, id.to_owned()));
     }
 }
 
 #[async_trait]
 impl Source for TestSource {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let shelf = self.shelf();
-        if shelf.fails {
+        let state = self.state();
+        if state.fails {
             return Err(SourceError::Configuration { detail: "status 401".to_owned() });
         }
-        let skip: usize = cursor.map_or(0, |cursor| cursor.parse().expect("our own"));
-        let inside = shelf.items.iter().filter(|(at, _)| (window.from..window.to).contains(at));
-        let rest: Vec<_> = inside.skip(skip).collect();
-        let page = rest.iter().take(2).map(|(at, id)| Listed { item: json!(id), archived_time: json!(at) }).collect();
-        let next = (rest.len() > 2).then(|| (skip + 2).to_string());
-        let reached = next.as_ref().and_then(|_| rest.get(1).map(|(at, _)| *at));
-        let source_time = shelf.clock.map(|(now, ahead)| now + ahead);
+        let skip: usize = cursor.map_or(0, |cursor| cursor.parse().expect("the cursor is not a number"));
+        let in_window = state.items.iter().filter(|(at, _)| (window.from..window.to).contains(at));
+        let remaining: Vec<_> = in_window.skip(skip).collect();
+        let page =
+            remaining.iter().take(2).map(|(at, id)| Listed { item: json!(id), archived_time: json!(at) }).collect();
+        let next = (remaining.len() > 2).then(|| (skip + 2).to_string());
+        let reached = next.as_ref().and_then(|_| remaining.get(1).map(|(at, _)| *at));
+        let source_time = state.clock.map(|(now, offset)| now + offset);
         Ok(Page { items: page, next, reached, source_time, incidents: 0 })
     }
 
@@ -78,13 +79,13 @@ impl Source for TestSource {
     }
 }
 
-struct Bench {
+struct TestRun {
     pipeline: Pipeline,
     source: TestSource,
     fetch: Fetch,
 }
 
-impl Bench {
+impl TestRun {
     async fn start() -> anyhow::Result<Self> {
         let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
         let source = TestSource::default();
@@ -128,74 +129,74 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[tokio::test]
-async fn item_shown_late_is_queued_and_others_are_not_requeued() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+async fn late_item_is_queued_and_earlier_items_are_not_requeued() -> anyhow::Result<()> {
+    let test = TestRun::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=5 {
-        bench.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
+        test.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
-    let first = bench.daily(morning).await?;
+    let first = test.daily(morning).await?;
     assert_eq!((first.listed, first.queued, first.complete), (5, 5, true));
     // Received before the first run, and visible only now because the source's index was slow.
-    bench.source.add("late", morning - HOUR * 3);
-    bench.source.add("new", morning + HOUR);
-    let second = bench.daily(morning + DAY).await?;
-    assert_eq!((second.listed, second.queued), (7, 2), "the five are in the manifest of the first");
-    let record = bench.record(&second).await?;
+    test.source.add("late", morning - HOUR * 3);
+    test.source.add("new", morning + HOUR);
+    let second = test.daily(morning + DAY).await?;
+    assert_eq!((second.listed, second.queued), (7, 2), "the second run queued items of the first run's manifest");
+    let record = test.record(&second).await?;
     assert_eq!((record.queued, record.queued_before, record.start), (2, Some(5), Some(WindowStart::Cursor)));
     assert_eq!(record.overlap_seconds, Some(DAY.as_secs()));
     assert_eq!(record.cursor, Some(second.to));
-    let third = bench.daily(morning + DAY + HOUR).await?;
-    assert_eq!((third.listed, third.queued, third.complete), (1, 0, true), "nothing is left to be queued");
-    assert_eq!(bench.record(&third).await?.pages, 0);
+    let third = test.daily(morning + DAY + HOUR).await?;
+    assert_eq!((third.listed, third.queued, third.complete), (1, 0, true), "an item was not queued");
+    assert_eq!(test.record(&third).await?.pages, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn backfill_requeues_items_of_earlier_runs() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let test = TestRun::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
-    bench.source.add("WA-1", morning - HOUR);
-    bench.daily(morning).await?;
+    test.source.add("WA-1", morning - HOUR);
+    test.daily(morning).await?;
     let window = Window::between(morning - DAY, morning)?;
-    let backfill = bench.run(Request::Backfill(window), morning + HOUR).await?;
+    let backfill = test.run(Request::Backfill(window), morning + HOUR).await?;
     assert_eq!((backfill.listed, backfill.queued), (1, 1));
-    let record = bench.record(&backfill).await?;
+    let record = test.record(&backfill).await?;
     assert_eq!((record.start, record.cursor, record.pages_queued), (Some(WindowStart::Named), None, Some(1)));
     Ok(())
 }
 
 #[tokio::test]
 async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let test = TestRun::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     for hour in 1..=4 {
-        bench.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
+        test.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
-    let first = bench.daily(morning).await?;
-    assert_eq!((first.queued, bench.record(&first).await?.pages), (4, 2));
+    let first = test.daily(morning).await?;
+    assert_eq!((first.queued, test.record(&first).await?.pages), (4, 2));
     // The state of a run killed between the manifest and the queue.
-    bench.delete(&keys::run(&first.run)).await?;
-    let second = bench.daily(morning + HOUR).await?;
+    test.delete(&keys::run(&first.run)).await?;
+    let second = test.daily(morning + HOUR).await?;
     assert_eq!((second.listed, second.queued), (4, 2));
     // A missing page does not count either.
-    bench.delete(&keys::manifest(&first.run, 1)).await?;
-    let third = bench.daily(morning + HOUR * 2).await?;
+    test.delete(&keys::manifest(&first.run, 1)).await?;
+    let third = test.daily(morning + HOUR * 2).await?;
     assert_eq!((third.listed, third.queued), (4, 2));
     Ok(())
 }
 
 #[tokio::test]
 async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let test = TestRun::start().await?;
     let monday = at("2026-11-23T07:00:00Z");
-    bench.source.add("WA-1", monday - HOUR * 2);
-    bench.source.shelf().fails = true;
-    let failed = bench.daily(monday).await;
+    test.source.add("WA-1", monday - HOUR * 2);
+    test.source.state().fails = true;
+    let failed = test.daily(monday).await;
     assert!(matches!(failed, Err(FetchError::Source(SourceError::Configuration { .. }))), "{failed:?}");
-    assert_eq!(bench.cursor().await?.archived_time, monday - Window::FIRST);
-    bench.source.shelf().fails = false;
-    let thursday = bench.daily(monday + DAY * 3).await?;
+    assert_eq!(test.cursor().await?.archived_time, monday - Window::FIRST);
+    test.source.state().fails = false;
+    let thursday = test.daily(monday + DAY * 3).await?;
     assert_eq!((thursday.queued, thursday.complete), (1, true));
     assert!(thursday.from <= monday - Window::FIRST, "{}", thursday.from);
     Ok(())
@@ -203,51 +204,51 @@ async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let test = TestRun::start().await?;
     let monday = at("2026-11-23T07:00:00Z");
-    let first = bench.daily(monday).await?;
-    assert_eq!(bench.record(&first).await?.start, Some(WindowStart::First));
-    bench.source.add("WA-1", monday + HOUR);
-    bench.delete(keys::CURSOR).await?;
+    let first = test.daily(monday).await?;
+    assert_eq!(test.record(&first).await?.start, Some(WindowStart::First));
+    test.source.add("WA-1", monday + HOUR);
+    test.delete(keys::CURSOR).await?;
     // A later backfill has not moved the cursor, and does not count.
-    bench.run(Request::Backfill(Window::between(monday, monday + DAY * 5)?), monday + DAY * 5).await?;
-    let week = bench.daily(monday + DAY * 7).await?;
-    assert_eq!((week.from, week.complete), (first.to - DAY, true));
-    let record = bench.record(&week).await?;
+    test.run(Request::Backfill(Window::between(monday, monday + DAY * 5)?), monday + DAY * 5).await?;
+    let week_later = test.daily(monday + DAY * 7).await?;
+    assert_eq!((week_later.from, week_later.complete), (first.to - DAY, true));
+    let record = test.record(&week_later).await?;
     assert_eq!(record.start, Some(WindowStart::Recovered));
 
-    // Of release 0.1, whose records do not say where the cursor stood: complete, and out of time.
-    bench.delete(keys::CURSOR).await?;
-    for (summary, complete) in [(&first, true), (&week, false)] {
+    // Records of release 0.1 do not have the position of the cursor. One run was complete, the other ran out of time.
+    test.delete(keys::CURSOR).await?;
+    for (summary, complete) in [(&first, true), (&week_later, false)] {
         let window = Window::between(summary.from, summary.to)?;
         let old = RunRecord { complete, ended: Some(summary.to), ..RunRecord::begun(summary.run.clone(), window) };
-        bench.pipeline.put(&keys::run(&summary.run), serde_json::to_vec(&old)?).await?;
+        test.pipeline.put(&keys::run(&summary.run), serde_json::to_vec(&old)?).await?;
     }
-    let again = bench.daily(monday + DAY * 8).await?;
+    let again = test.daily(monday + DAY * 8).await?;
     assert_eq!(again.from, first.to - DAY);
     Ok(())
 }
 
 #[tokio::test]
 async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let test = TestRun::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     // The source's clock is half an hour behind: items that it receives now belong to a window that ended by the
     // function's clock.
-    let behind = -SignedDuration::from_mins(30);
-    bench.source.shelf().clock = Some((morning, behind));
-    let first = bench.daily(morning).await?;
-    let ends = morning + behind - Window::MARGIN;
-    assert_eq!((first.to, first.complete, bench.cursor().await?.archived_time), (ends, true, ends));
-    assert_eq!(bench.record(&first).await?.to, ends);
-    // Ahead, our own clock counts.
-    bench.source.shelf().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
-    let second = bench.daily(morning + DAY).await?;
+    let offset = -SignedDuration::from_mins(30);
+    test.source.state().clock = Some((morning, offset));
+    let first = test.daily(morning).await?;
+    let ends = morning + offset - Window::MARGIN;
+    assert_eq!((first.to, first.complete, test.cursor().await?.archived_time), (ends, true, ends));
+    assert_eq!(test.record(&first).await?.to, ends);
+    // If the clock of the source is ahead, the clock of the function counts.
+    test.source.state().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
+    let second = test.daily(morning + DAY).await?;
     assert_eq!(second.to, morning + DAY - Window::MARGIN);
-    // So far behind that the window is empty: an error, and the cursor does not move.
-    bench.source.shelf().clock = Some((morning, -DAY * 3));
-    let third = bench.daily(morning + DAY * 2).await;
+    // If it is so far behind that the window is empty, the run is an error and the cursor does not move.
+    test.source.state().clock = Some((morning, -DAY * 3));
+    let third = test.daily(morning + DAY * 2).await;
     assert!(matches!(third, Err(FetchError::SourceClock { .. })), "{third:?}");
-    assert_eq!(bench.cursor().await?.archived_time, second.to);
+    assert_eq!(test.cursor().await?.archived_time, second.to);
     Ok(())
 }

@@ -42,7 +42,7 @@ async fn sample_day_ends_as_declared_and_a_second_run_adds_nothing() -> anyhow::
     let dead_letters: usize = expected.dead_letters.values().sum();
     assert_eq!((counters.imported, counters.skipped, counters.failed), (filed as u64, 0, dead_letters as u64));
     assert!(counters.copies_add_up(), "{counters:?}");
-    assert_eq!(counters.items_in_flight, 0, "every id of the manifest has an outcome");
+    assert_eq!(counters.items_in_flight, 0, "an id of the manifest has no outcome");
     for (item, expected_result) in &expected_results {
         let failed = totals.failures.iter().find(|failed| failed.item == item.as_str());
         match expected_result {
@@ -58,7 +58,11 @@ async fn sample_day_ends_as_declared_and_a_second_run_adds_nothing() -> anyhow::
         let again = pipeline.run(&event).await?;
         let Counters { available, imported, failed, items_listed_again, .. } =
             pipeline.totals(&again.run).await?.counters;
-        assert_eq!((imported, failed, items_listed_again), (0, 0, available), "the first run accounts for all of it");
+        assert_eq!(
+            (imported, failed, items_listed_again),
+            (0, 0, available),
+            "the later run counts items of the first run"
+        );
         assert_eq!(pipeline.copies()?, expected_copies(&expected));
     }
     Ok(())
@@ -96,7 +100,7 @@ async fn logs_contain_no_content_and_no_identity() -> anyhow::Result<()> {
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let logs = pipeline.logs();
-    assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log says what was done");
+    assert!(logs.contains("\"filed\"") && logs.contains("dead letter"), "the log does not contain the summary");
     // Every pipeline does this search at its end; here the test checks that it covers enough words.
     assert!(pipeline.confidential_words() > 100, "{} words are searched for", pipeline.confidential_words());
     for word in ["Lindqvist", "correct horse", "Authorization"] {

@@ -31,8 +31,8 @@ use crate::{
     sqs::Sqs,
 };
 
-/// As many ids as fetch writes in a page of its manifest.
-const PAGE: u64 = 1_000;
+/// Number of ids that fetch writes in a page of its manifest.
+const PAGE_IDS: u64 = 1_000;
 /// The window of the run: a whole day.
 const FROM: &str = "2026-11-21T00:00:00Z";
 const TO: &str = "2026-11-22T00:00:00Z";
@@ -50,13 +50,13 @@ struct Bucket {
     run: RunId,
     at: Timestamp,
     items: u64,
-    /// Returns the key of an item's outcome.
+    /// Number of each item by the key of its outcome.
     outcomes: HashMap<String, u64>,
     message: Vec<u8>,
     requests: AtomicU64,
 }
 
-/// A rendered text from Ada to Bob.
+/// Returns a rendered text from Ada to Bob.
 fn rendered() -> anyhow::Result<Vec<u8>> {
     let people =
         [("Ada", "+4520123456"), ("Bob", "+4520123457")].map(|(name, phone)| json!({"name": name, "phone": phone}));
@@ -79,23 +79,23 @@ impl Bucket {
     }
 
     fn pages(&self) -> u64 {
-        self.items.div_ceil(PAGE)
+        self.items.div_ceil(PAGE_IDS)
     }
 
     fn page(&self, page: u64) -> String {
         let mut lines = String::new();
-        for number in (page - 1) * PAGE..(page * PAGE).min(self.items) {
+        for number in (page - 1) * PAGE_IDS..(page * PAGE_IDS).min(self.items) {
             let line = json!({"item": format!("WA-{number}"), "archived_time": self.at});
-            writeln!(lines, "{line}").expect("a string takes everything");
+            writeln!(lines, "{line}").expect("a string accepts every write");
         }
         lines
     }
 
     fn outcome(&self, number: u64) -> String {
         let filed = |who: &str| json!({"address": who, "result": "imported", "message": "AAMkAGI2", "at": self.at});
-        let dead_letter = number.is_multiple_of(ITEMS_PER_DEAD_LETTER);
-        let mailboxes = if dead_letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
-        let why = dead_letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));
+        let is_dead_letter = number.is_multiple_of(ITEMS_PER_DEAD_LETTER);
+        let mailboxes = if is_dead_letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
+        let dead_letter = is_dead_letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));
         if number % ITEMS_PER_LATE_EMPLOYEE == 1 {
             let (sha256, bytes) = (Sha256::of(&self.message), self.message.len());
             return json!({"v": 1, "item": format!("WA-{number}"), "run": self.run, "message_id": "<a@b>", "mime": MIME,
@@ -104,7 +104,7 @@ impl Bucket {
             .to_string();
         }
         json!({"v": 1, "item": format!("WA-{number}"), "run": self.run, "message_id": null, "sha256": null, "bytes": null,
-               "mime": null, "mailboxes": mailboxes, "failed": [], "dead_letter": why}).to_string()
+               "mime": null, "mailboxes": mailboxes, "failed": [], "dead_letter": dead_letter}).to_string()
     }
 
     fn object(&self, key: &str) -> Option<Vec<u8>> {
@@ -181,7 +181,7 @@ fn id(number: u64) -> anyhow::Result<ItemId> {
 /// The functions send three dead letters a second while the command reads the queue. SOAK=20 makes it 10,000 dead letters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()> {
-    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
     let waiting = soak * 500;
     let sqs = Sqs::start().await?;
     let dead_letter = |number: u64| {
@@ -228,10 +228,10 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow::Result<()> {
-    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "how many times as long as usual", 1_u64)?;
+    let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
     let items = soak * 5_000;
     let dead_letters = items / ITEMS_PER_DEAD_LETTER;
-    let late = items / ITEMS_PER_LATE_EMPLOYEE;
+    let late_employees = items / ITEMS_PER_LATE_EMPLOYEE;
     let bucket = Arc::new(Bucket::new(items)?);
     let url = bucket.serve().await?;
     let sqs = Sqs::start().await?;
@@ -253,15 +253,15 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
     ];
     variables.extend(sqs_variables);
 
-    for (arguments, most_requests, code) in [
+    for (arguments, max_requests, code) in [
         (&["dead-letters", "list", "--json"][..], 0, 0),
         // Each outcome once, those of dead letters twice, each page, and a few more.
         (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + dead_letters + bucket.pages() + 10, 0),
         // The names of unmapped participants are in the messages.
-        (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + late + bucket.pages() + 10, 0),
+        (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + late_employees + bucket.pages() + 10, 0),
         // Each outcome, and the messages of those with an unmapped participant; to file their copies, the outcome twice more.
-        (&["reconcile", "--unmapped", "--json"], items + late + bucket.pages() + 10, 1),
-        (&["reconcile", "--unmapped", "--json", "--yes"], items + 3 * late + bucket.pages() + 10, 0),
+        (&["reconcile", "--unmapped", "--json"], items + late_employees + bucket.pages() + 10, 1),
+        (&["reconcile", "--unmapped", "--json", "--yes"], items + 3 * late_employees + bucket.pages() + 10, 0),
     ] {
         let before = bucket.requests.load(Ordering::Relaxed);
         let mut command = Command::new(harness::binaries()?.join("archiver"));
@@ -279,18 +279,19 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
             peak_kilobytes / 1_000
         );
         assert_eq!(output.status.code(), Some(code), "{notes}{}", printed.chars().take(2_000).collect::<String>());
-        assert!(requests <= most_requests, "{requests} requests");
+        assert!(requests <= max_requests, "{requests} requests");
         assert!(peak_kilobytes < MAX_KILOBYTES, "{peak_kilobytes} kB");
         match arguments[0] {
             "dead-letters" => assert_eq!(printed.lines().count() as u64, dead_letters),
             _ if arguments.contains(&"--unmapped") => {
                 let found: serde_json::Value = serde_json::from_str(&printed)?;
-                assert_eq!((found["examined"].as_u64(), found["items"].as_u64()), (Some(items), Some(late)));
+                assert_eq!((found["examined"].as_u64(), found["items"].as_u64()), (Some(items), Some(late_employees)));
             }
             _ => {
                 let printed: serde_json::Value = serde_json::from_str(&printed)?;
-                let books = if arguments[0] == "report" { &printed["books"] } else { &printed };
-                let counted = (books["items"].as_u64(), books["filed"].as_u64(), books["waiting"]["unmapped"].as_u64());
+                let ledger = if arguments[0] == "report" { &printed["books"] } else { &printed };
+                let counted =
+                    (ledger["items"].as_u64(), ledger["filed"].as_u64(), ledger["waiting"]["unmapped"].as_u64());
                 assert_eq!(counted, (Some(items), Some(items - dead_letters), Some(dead_letters)));
             }
         }

@@ -1,4 +1,4 @@
-//! The limit of 10 MB.
+//! Items at and above the limit of 10 MB.
 
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::Timestamp;
@@ -66,25 +66,29 @@ async fn item_at_the_size_limit_is_filed_and_above_it_dead_letters() -> anyhow::
     assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["reason"] == "oversize"));
     assert_eq!(dead_letters.len(), 3);
     let requested = pipeline.source.as_ref().map(|source| source.requests().attachments);
-    assert_eq!(requested, Some(1 + 3 + 1), "where the declared sizes say it, nothing is downloaded");
+    assert_eq!(requested, Some(1 + 3 + 1), "a file was downloaded although its declared size exceeds the limit");
     Ok(())
 }
 
 #[tokio::test]
-async fn endless_file_is_cut_off_with_bounded_memory() -> anyhow::Result<()> {
+async fn endless_download_is_stopped_with_bounded_memory() -> anyhow::Result<()> {
     let sample = sample(&[
-        item("liar", json!("oversize"), json!([declared("a", 1024, 1024)])),
-        item("honest", json!([ADA]), json!([file("a", 1024)])),
+        item("endless", json!("oversize"), json!([declared("a", 1024, 1024)])),
+        item("small", json!([ADA]), json!([file("a", 1024)])),
     ])?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     if let Some(source) = &pipeline.source {
-        source.inject_fault(Rule { on: On::AttachmentsOf("liar".to_owned()), times: u64::MAX, fault: Fault::Endless });
+        source.inject_fault(Rule {
+            on: On::AttachmentsOf("endless".to_owned()),
+            times: u64::MAX,
+            fault: Fault::Endless,
+        });
     }
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?.get(ADA), Some(&1));
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&1));
     let peak = pipeline.peak_kilobytes(Step::Convert)?;
-    // The process itself, and less than three times the limit for the bytes read before the cut-off.
+    // The process itself, and less than three times the limit for the bytes read before the download is stopped.
     assert!(peak < 120_000, "convert took {peak} kB");
     Ok(())
 }

@@ -23,8 +23,8 @@ use crate::{
 const ADA: &str = "ada.lindqvist@example.com";
 const CLIENT: &str = "447700900123";
 
-/// AWS's id of our number, without its prefix.
-const NUMBER: &str = "0bb20bb20bb20bb20bb20bb20bb20bb2";
+/// AWS's id of the business number, without its prefix.
+const PHONE_NUMBER_ID: &str = "0bb20bb20bb20bb20bb20bb20bb20bb2";
 
 struct Social {
     pipeline: Pipeline,
@@ -36,7 +36,7 @@ struct Social {
 }
 
 impl Social {
-    /// A pipeline that retries at once, and whose AWS has one file.
+    /// Starts a pipeline that retries at once, and whose AWS has one file.
     async fn start() -> anyhow::Result<Self> {
         let fake = SocialMessaging::start(ACCESS_KEY).await;
         let variables = [("AWS_ENDPOINT_URL_SOCIALMESSAGING", fake.url()), ("RETRY_BASE_SECONDS", "0")];
@@ -48,7 +48,7 @@ impl Social {
         pipeline.keep_word_confidential(&wamid(CLIENT, true, 950));
         pipeline.keep_word_confidential("the terms");
         fake.connect(pipeline.machine.cloud.config(), &pipeline.machine.resources.bucket);
-        let number = format!("phone-number-id-{NUMBER}");
+        let number = format!("phone-number-id-{PHONE_NUMBER_ID}");
         fake.add(SocialFile {
             id: file.id.clone(),
             number,
@@ -70,14 +70,14 @@ impl Social {
     /// Publishes the document, as AWS does.
     async fn publish(&self) -> anyhow::Result<()> {
         let webhook: Value = serde_json::from_slice(&self.document)?;
-        let arn = format!("arn:aws:social-messaging:us-east-1:000000000000:phone-number-id/{NUMBER}");
+        let arn = format!("arn:aws:social-messaging:us-east-1:000000000000:phone-number-id/{PHONE_NUMBER_ID}");
         let numbers = json!([{"metaPhoneNumberId": self.file.phone_number_id, "arn": arn}]);
         let event = social_event(&webhook["entry"][0], numbers).to_string();
         let publish = [("Action", "Publish"), ("TopicArn", self.topic.as_str()), ("Message", event.as_str())];
         sns(&self.pipeline, &publish, "MessageId").await.map(drop)
     }
 
-    /// Files what was received, and asserts that the document is there once, with its file.
+    /// Files what was received, and asserts that the document is filed once, with its file.
     async fn assert_filed_once(&self) -> anyhow::Result<()> {
         self.pipeline.store_events().await?;
         self.pipeline.run(&Pipeline::backfill()).await?;
@@ -125,7 +125,7 @@ async fn faults_of_aws_delay_a_file_and_lose_none() -> anyhow::Result<()> {
     social.publish().await?;
     social.assert_filed_once().await?;
     assert_eq!((social.fake.faults_left(), social.fake.rejected().len()), (0, 0));
-    for says in [
+    for text in [
         "configuration error, will retry until fixed",
         "status 403 AccessDeniedException: check the permissions",
         "status 403 AccessDeniedByMetaException: check the permissions",
@@ -136,7 +136,7 @@ async fn faults_of_aws_delay_a_file_and_lose_none() -> anyhow::Result<()> {
         "AWS confirmed a file that is not in the bucket",
         "does not have the SHA-256 that the webhook says",
     ] {
-        social.pipeline.until_logged(says).await?;
+        social.pipeline.until_logged(text).await?;
     }
     assert!(!social.pipeline.logs().contains(r#""MailboxThrottles":1"#));
     Ok(())

@@ -47,8 +47,8 @@ impl Sqs {
         let resources = &template.first().context("an empty template")?["Resources"];
         // A dead letter held by a failed move task becomes visible after a second instead of half a minute.
         let seconds = (QueueAttributeName::VisibilityTimeout, "1".to_owned());
-        let dead_letters = queue(&client, "dead-letters", vec![seconds]).await?;
-        let mut made = Vec::new();
+        let dead_letters = create_queue(&client, "dead-letters", vec![seconds]).await?;
+        let mut queues = Vec::new();
         for (name, resource) in [("convert", "ConvertQueue"), ("import", "ImportQueue")] {
             let properties = &resources[resource]["Properties"];
             let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_integer();
@@ -59,15 +59,16 @@ impl Sqs {
                 (QueueAttributeName::RedrivePolicy, redrive.to_string()),
                 (QueueAttributeName::RedriveAllowPolicy, json!({"redrivePermission": "denyAll"}).to_string()),
             ];
-            made.push(queue(&client, name, attributes).await?);
+            queues.push(create_queue(&client, name, attributes).await?);
         }
         let allow = &resources["DeadLetterQueue"]["Properties"]["RedriveAllowPolicy"];
         ensure!(allow["redrivePermission"].as_str() == Some("byQueue"), "the template has changed");
-        let sources: Vec<_> = made.iter().map(|queue| &queue.arn).collect();
+        let sources: Vec<_> = queues.iter().map(|queue| &queue.arn).collect();
         let allow = json!({"redrivePermission": "byQueue", "sourceQueueArns": sources}).to_string();
         let set = client.set_queue_attributes().queue_url(&dead_letters.url);
         set.attributes(QueueAttributeName::RedriveAllowPolicy, allow).send().await?;
-        let [convert, import] = <[Queue; 2]>::try_from(made).map_err(|_| anyhow::anyhow!("two queues"))?;
+        let [convert, import] =
+            <[Queue; 2]>::try_from(queues).map_err(|_| anyhow::anyhow!("there are not two queues"))?;
         Ok(Self { cloud, client, convert, import, dead_letters, url, process })
     }
 
@@ -86,19 +87,19 @@ impl Sqs {
         &self,
         dead_letters: impl Iterator<Item = (String, HashMap<&'static str, String>)>,
     ) -> anyhow::Result<()> {
-        let entry = |(place, (body, words)): (usize, (String, HashMap<&str, String>))| {
-            let word = |(name, word): (&str, String)| {
-                let value = MessageAttributeValue::builder().data_type("String").string_value(word).build();
+        let entry = |(index, (body, attributes)): (usize, (String, HashMap<&str, String>))| {
+            let attribute = |(name, value): (&str, String)| {
+                let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
                 Ok((name.to_owned(), value?))
             };
-            let attributes: HashMap<_, _> = words.into_iter().map(word).collect::<anyhow::Result<_>>()?;
-            let entry = SendMessageBatchRequestEntry::builder().id(place.to_string()).message_body(body);
+            let attributes: HashMap<_, _> = attributes.into_iter().map(attribute).collect::<anyhow::Result<_>>()?;
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
             anyhow::Ok(entry.set_message_attributes(Some(attributes)).build()?)
         };
         let entries: Vec<_> = dead_letters.enumerate().map(entry).collect::<Result<_, _>>()?;
-        let sends = stream::iter(entries.chunks(10)).map(|some| {
+        let sends = stream::iter(entries.chunks(10)).map(|chunk| {
             let send = self.client.send_message_batch().queue_url(&self.dead_letters.url);
-            send.set_entries(Some(some.to_vec())).send()
+            send.set_entries(Some(chunk.to_vec())).send()
         });
         let responses: Vec<_> = sends.buffer_unordered(8).try_collect().await?;
         ensure!(responses.iter().all(|response| response.failed.is_empty()), "SQS rejected a dead letter");
@@ -108,13 +109,17 @@ impl Sqs {
 
 impl Drop for Sqs {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         self.process.kill().ok();
         self.process.wait().ok();
     }
 }
 
-async fn queue(client: &Client, name: &str, attributes: Vec<(QueueAttributeName, String)>) -> anyhow::Result<Queue> {
+async fn create_queue(
+    client: &Client,
+    name: &str,
+    attributes: Vec<(QueueAttributeName, String)>,
+) -> anyhow::Result<Queue> {
     let create = client.create_queue().queue_name(name).set_attributes(Some(attributes.into_iter().collect()));
     let url = create.send().await?.queue_url.context("a queue without a URL")?;
     let request = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);

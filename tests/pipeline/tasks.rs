@@ -45,15 +45,15 @@ async fn malformed_task_affects_no_other_message() -> anyhow::Result<()> {
     let mut sent = bodies.to_vec();
     found.sort();
     sent.sort();
-    assert_eq!(found, sent, "each body is in its dead letter, byte for byte");
+    assert_eq!(found, sent, "a dead letter does not have the bytes of its body");
     Ok(())
 }
 
 /// Handles each record as its body commands.
-struct Obedient;
+struct CommandedWork;
 
 #[async_trait]
-impl Work for Obedient {
+impl Work for CommandedWork {
     const STAGE: Stage = Stage::Convert;
     const METRICS: &'static [Metric] = &[];
 
@@ -63,11 +63,13 @@ impl Work for Obedient {
 
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
         match record.body.as_str() {
-            "panic" => panic!("as commanded"),
+            "panic" => panic!("commanded by the test"),
             "hang" => std::future::pending().await,
             "forward" => Ok(Next::Forward("forwarded".to_owned())),
-            "refuse" => Err(Failure::Permanent { reason: Reason::Oversize, detail: "as commanded".to_owned() }),
-            "wait" => Err(Failure::Transient { detail: "as commanded".to_owned(), after: None }),
+            "refuse" => {
+                Err(Failure::Permanent { reason: Reason::Oversize, detail: "commanded by the test".to_owned() })
+            }
+            "wait" => Err(Failure::Transient { detail: "commanded by the test".to_owned(), after: None }),
             _ => Ok(Next::Done),
         }
     }
@@ -86,7 +88,7 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
     let (config, resources) = (pipeline.machine.cloud.config(), &pipeline.machine.resources);
     let mut batch = Batch {
-        work: Arc::new(Obedient),
+        work: Arc::new(CommandedWork),
         source: Queue::new(config, resources.convert.url.clone()),
         next: Some(Queue::new(config, resources.import.url.clone())),
         dead_letters: Queue::new(config, resources.dead_letters.url.clone()),
@@ -102,15 +104,15 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(), ["refuse"]);
     let import = local::event_source::depth(&pipeline.machine.cloud, &resources.import).await?;
-    assert_eq!(import.total(), 1, "what is forwarded is on the next queue");
+    assert_eq!(import.total(), 1, "a forwarded task is not on the next queue");
 
     // After the deadline, records that were not started are returned.
     let response = batch.run(event(&["fine"])?, &invocation).await?;
     assert_eq!(response.batch_item_failures.len(), 1);
 
     // If the next queue and the dead-letter queue are unreachable, no record is lost.
-    let gone = Queue::new(config, format!("{}-gone", resources.import.url));
-    (batch.next, batch.dead_letters) = (Some(gone.clone()), gone);
+    let missing = Queue::new(config, format!("{}-gone", resources.import.url));
+    (batch.next, batch.dead_letters) = (Some(missing.clone()), missing);
     let invocation =
         Invocation::new("function".to_owned(), "request".to_owned(), now + SignedDuration::from_secs(60), now);
     let response = batch.run(event(&["forward", "refuse", "fine"])?, &invocation).await?;
@@ -119,7 +121,7 @@ async fn failed_record_affects_no_other_record() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SQS delivers fairly between groups: a backfill is another group than the runs of the schedule, each chat one of its own.
+/// SQS delivers fairly between groups. A backfill has another group than the scheduled runs, and each chat has its own.
 #[tokio::test]
 async fn tasks_are_in_the_groups_of_their_run_and_chat() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
@@ -144,7 +146,7 @@ async fn tasks_are_in_the_groups_of_their_run_and_chat() -> anyhow::Result<()> {
     assert!(tasks.len() > 5, "{tasks:?}");
     for task in &tasks {
         let named = serde_json::from_str::<Value>(&task.body)?["group"].clone();
-        assert_eq!(json!(task.group), named, "the group of a replay is that of the task");
+        assert_eq!(json!(task.group), named, "the replay has another group than the task");
         assert!(task.group.as_ref().is_some_and(|group| group.starts_with("chat-")), "{task:?}");
     }
     let chats: BTreeSet<_> = tasks.iter().map(|task| &task.group).collect();

@@ -26,7 +26,7 @@ pub(crate) async fn sns(pipeline: &Pipeline, parameters: &[(&str, &str)], elemen
     Ok(rest.split_once("</").map(|(text, _)| text.to_owned()).unwrap_or_default())
 }
 
-/// A topic of SNS to which the queue of receive is subscribed.
+/// Creates a topic of SNS to which the queue of receive is subscribed.
 pub(crate) async fn topic(pipeline: &Pipeline) -> anyhow::Result<String> {
     let topic = sns(pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?.arn;

@@ -31,7 +31,7 @@ pub(crate) async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipel
     Ok(pipeline)
 }
 
-/// A text to Ada, as Meta posts it.
+/// Returns a text to Ada, as Meta posts it.
 pub(crate) fn text(stanza: u32, text: &str) -> Vec<u8> {
     body(&json!({
         "messaging_product": "whatsapp",
@@ -42,13 +42,13 @@ pub(crate) fn text(stanza: u32, text: &str) -> Vec<u8> {
     }))
 }
 
-/// A body with one change of the field `messages`.
+/// Returns a body with one change of the field `messages`.
 pub(crate) fn body(value: &Value) -> Vec<u8> {
     let entry = json!([{"id": "900100200300400", "changes": [{"field": "messages", "value": value}]}]);
     json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
 }
 
-/// The items of a mailbox by their ids.
+/// Returns the items of a mailbox by their ids.
 pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, Value>> {
     let mut items = BTreeMap::new();
     for bytes in pipeline.mail(address)?.into_values() {
@@ -56,7 +56,7 @@ pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeM
         let part = message.attachments().find(|part| part.attachment_name() == Some("whatsapp-item.json"));
         let item: Value = serde_json::from_slice(part.context("no evidence")?.contents())?;
         let id = item["id"].as_str().context("no id")?.to_owned();
-        assert!(items.insert(id.clone(), item).is_none(), "{id} is there twice");
+        assert!(items.insert(id.clone(), item).is_none(), "{id} is filed twice");
     }
     Ok(items)
 }
@@ -80,13 +80,13 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     let items = items(&pipeline, ADA)?;
     let item = &items[&wamid(CLIENT, true, 900)];
     assert_eq!((&item["type"], &item["text"]), (&json!("text"), &json!("see you at noon")));
-    // It is sent again after it was filed, and nothing more is filed.
+    // The webhook is sent again after its message was filed; nothing more is filed.
     sender.deliver(&body).await?;
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     assert!(pipeline.dead_letters().await?.is_empty());
-    // A list that this release does not read is no item, and is not ignored silently.
+    // A list that this release does not know makes no item and is reported in the log.
     sender.deliver(&self::body(&json!({"messages_of_a_later_version": [{"id": "1"}]}))).await?;
     pipeline.store_events().await?;
     pipeline.until_logged("events of an unknown kind").await
@@ -116,19 +116,22 @@ async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Resu
     }
     pipeline.store_events().await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
-    let filed = kinds(&pipeline)?;
+    let filed = copies_by_kind(&pipeline)?;
     insta::assert_snapshot!(filed.join("\n"));
     assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("unmapped".to_owned(), 1)]));
     // On a slow machine a task is delivered again while it is processed, and an item may have two entries.
     let entries = pipeline.keys(keys::RECEIVED).await?;
     let items: BTreeSet<_> = entries.iter().filter_map(|key| key.rsplit('/').next()).collect();
-    assert_eq!((items.len(), fetched.listed as usize), (filed.len() + 1, entries.len()), "each item is listed");
+    assert_eq!((items.len(), fetched.listed as usize), (filed.len() + 1, entries.len()), "an item is not listed");
     assert_eq!(
         pipeline.meta.as_ref().map(|meta| (meta.downloads(), meta.rejected())),
         Some((day.files.len() as u64, 0))
     );
     let logs = pipeline.logs();
-    assert!(logs.contains(r#""CaptureStopped":1"#) && logs.contains("partner-removed"), "the alarm has nothing to see");
+    assert!(
+        logs.contains(r#""CaptureStopped":1"#) && logs.contains("partner-removed"),
+        "the metric of the alarm is missing"
+    );
 
     for body in day.bodies.iter().rev() {
         sender.deliver(body).await?;
@@ -141,13 +144,13 @@ async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Resu
     }
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(kinds(&pipeline)?, filed);
+    assert_eq!(copies_by_kind(&pipeline)?, filed);
     assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("unmapped".to_owned(), 1)]));
     Ok(())
 }
 
-/// Each filed copy: its mailbox, its kind, and its text or the message that it refers to.
-fn kinds(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
+/// Returns each filed copy: its mailbox, its kind, and its text or the message that it refers to.
+fn copies_by_kind(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     let mut kinds = Vec::new();
     for address in addresses()? {
         let name = address.split('.').next().unwrap_or_default().to_owned();
@@ -186,7 +189,6 @@ pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
     Ok(entries.iter().map(notification).collect())
 }
 
-/// Without a URL, a secret and a token.
 #[tokio::test]
 async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
     let pipeline = pipeline(&[("WEBHOOK_SECRET_ID", "")]).await?;
@@ -245,7 +247,7 @@ async fn archiver_with(
 
 /// The platform sends no content of a program's message, only its statuses.
 #[tokio::test]
-async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
+async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let status = |stanza: u32, status: &str| {
@@ -255,7 +257,7 @@ async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
             "statuses": [{"id": wamid(CLIENT, false, stanza), "status": status, "timestamp": "1795166043", "recipient_id": CLIENT}],
         }))
     };
-    // Of a message that was captured, of one that was not, and of one that was not sent.
+    // Statuses of a message that was captured, of one that was not captured, and of one that was not sent.
     sender.deliver(&text(920, "captured")).await?;
     let captured = wamid(CLIENT, true, 920);
     let of_captured = String::from_utf8(status(921, "sent"))?.replace(&wamid(CLIENT, false, 921), &captured);
@@ -273,7 +275,7 @@ async fn report_names_sent_messages_without_content() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// WhatsApp keeps a file for 7 days, so faults of its hosts are retried and lose nothing.
+/// WhatsApp keeps a file for 7 days. Requests are repeated after faults of its hosts, so no file is lost.
 #[tokio::test]
 async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
@@ -295,7 +297,7 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     }));
     sender.deliver(&document).await?;
     let working = pipeline.machine.work_receive().context("no event source")?;
-    // Until an operator has stored the new token, the file waits.
+    // The file waits until an operator has stored the new token.
     pipeline.until_logged("configuration error, will retry until fixed").await?;
     pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &webhook_secret("EAAG-another-token")).await?;
     working.stop().await;
@@ -309,7 +311,7 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     Ok(())
 }
 
-/// The lines of doctor about these checks.
+/// Returns the lines of doctor about these checks.
 async fn doctor(
     pipeline: &Pipeline,
     arguments: &[&str],
@@ -327,26 +329,26 @@ async fn doctor(
 async fn doctor_checks_the_subscription_and_numbers_at_meta() -> anyhow::Result<()> {
     const ACCOUNT: &str = "900100200300400";
     let pipeline = pipeline(&[]).await?;
-    let (door, sender) = pipeline.start_function_url(2).await?;
+    let (function_url, sender) = pipeline.start_function_url(2).await?;
     let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
-    let url = [("RECEIVE_URL", door.url())];
+    let url = [("RECEIVE_URL", function_url.url())];
     let doctor = async |arguments: &[&str]| doctor(&pipeline, arguments, &url, &["at Meta"]).await;
-    let assert_says = |lines: String, says: &[&str]| {
-        assert!(says.iter().all(|says| lines.contains(says)), "{says:?}: {lines}");
+    let assert_contains = |lines: String, texts: &[&str]| {
+        assert!(texts.iter().all(|text| lines.contains(text)), "{texts:?}: {lines}");
     };
-    assert_says(doctor(&[]).await?, &["skipped  subscription at Meta", "--business-account"]);
+    assert_contains(doctor(&[]).await?, &["skipped  subscription at Meta", "--business-account"]);
     let named = ["--business-account", ACCOUNT];
-    assert_says(doctor(&named).await?, &["warning  subscription at Meta", "does not see the account"]);
+    assert_contains(doctor(&named).await?, &["warning  subscription at Meta", "does not see the account"]);
     meta.add_account(ACCOUNT, None, None);
-    assert_says(doctor(&named).await?, &["NOT OK   subscription at Meta", "skipped  numbers at Meta"]);
-    // Webhooks name the account and the number.
+    assert_contains(doctor(&named).await?, &["NOT OK   subscription at Meta", "skipped  numbers at Meta"]);
+    // Webhooks contain the account and the number.
     sender.deliver(&text(941, "the first")).await?;
     meta.add_account(ACCOUNT, Some("670843887433847"), Some("https://bot.example.com/"));
-    assert_says(doctor(&[]).await?, &["NOT OK   subscription at Meta", "other URLs", "ok       numbers at Meta"]);
-    meta.add_account(ACCOUNT, Some("52565"), Some(door.url()));
-    assert_says(doctor(&[]).await?, &["ok       subscription at Meta", "670843887433847, 52565"]);
+    assert_contains(doctor(&[]).await?, &["NOT OK   subscription at Meta", "other URLs", "ok       numbers at Meta"]);
+    meta.add_account(ACCOUNT, Some("52565"), Some(function_url.url()));
+    assert_contains(doctor(&[]).await?, &["ok       subscription at Meta", "670843887433847, 52565"]);
     meta.rotate("another");
-    assert_says(doctor(&[]).await?, &["warning  subscription at Meta", "NOT OK   numbers at Meta", "renew it"]);
+    assert_contains(doctor(&[]).await?, &["warning  subscription at Meta", "NOT OK   numbers at Meta", "renew it"]);
     Ok(())
 }
 

@@ -11,12 +11,16 @@ use crate::{
     document::{Template, sources, text},
 };
 
-/// The alarms: the end of each name, which the runbook uses, and its properties.
+/// Returns the alarms: the end of each name, which the runbook uses, and its properties.
 fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
     let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
     let named = alarms.map(|(id, alarm)| {
         let name = alarm["AlarmName"]["Fn::Sub"].as_str().expect("a name");
-        (name.strip_prefix("${AWS::StackName}-").expect("the stack's name first").to_owned(), id, alarm)
+        (
+            name.strip_prefix("${AWS::StackName}-").expect("the name does not begin with the stack's name").to_owned(),
+            id,
+            alarm,
+        )
     });
     named.collect()
 }
@@ -24,11 +28,11 @@ fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
 /// A deployment that receives webhooks has everything.
 const WEBHOOKS: &Parameters<'_> = &[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:eu-west-1:1:t")];
 
-/// The body of the dashboard in a deployment.
+/// Returns the body of the dashboard in a deployment.
 fn dashboard(template: &Template, parameters: &Parameters<'_>) -> String {
     let body = template.decided(&template.properties("Dashboard")["DashboardBody"], parameters);
     let Some([Value::String(text), Value::Object(parts)]) = body["Fn::Sub"].as_array().map(Vec::as_slice) else {
-        panic!("a text and its parts")
+        panic!("Fn::Sub has no text with parts")
     };
     parts.iter().fold(text.clone(), |text, (name, part)| {
         let part = part.as_str().or_else(|| part["Fn::Sub"].as_str()).expect("text");
@@ -138,13 +142,17 @@ fn alarm_uses_its_own_metric_and_period() {
     ];
     let template = Template::read();
     let found = alarms(&template);
-    assert_eq!(found.len(), expected.len() + 2, "each but fetch-missing and webhooks-missing");
+    assert_eq!(
+        found.len(),
+        expected.len() + 2,
+        "the template has other alarms than the expected ones, fetch-missing and webhooks-missing"
+    );
     for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
         let (_, id, alarm) =
             found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
         assert_eq!(is_for_webhooks(&template, id), of.starts_with("Receive"), "{name}");
         let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
-        assert!(named.is_object(), "{of} has a name");
+        assert!(named.is_object(), "{of} has no name");
         // For the size or age of a queue, the maximum of a period is used; other metrics are summed up.
         let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
         let says = json!({
@@ -192,14 +200,14 @@ fn alarm_sections_have_one_form() {
         let parts = ["**Meaning.** ", "**Impact.** ", "**Diagnose.** ", "**Fix.** ", "**Verify.** "];
         let begins: Vec<_> =
             parts.iter().map(|part| body.find(part).unwrap_or_else(|| panic!("{name}: no {part}"))).collect();
-        assert!(begins.is_sorted(), "{name}: in this order");
+        assert!(begins.is_sorted(), "{name}: wrong order of the parts");
         for part in parts {
             assert_eq!(body.matches(part).count(), 1, "{name}: {part}");
         }
         let lower = body.to_lowercase();
         assert!(
             !["the same for", "as above", "as below"].iter().any(|words| lower.contains(words)),
-            "{name} stands alone"
+            "{name} refers to another section"
         );
     }
 }
@@ -218,7 +226,7 @@ fn dashboard_name_includes_the_region() {
 fn dashboard_is_json_without_overlapping_widgets() {
     let template = Template::read();
     let body = dashboard(&template, WEBHOOKS);
-    let body: Value = serde_json::from_str(&body).expect("the body is JSON whatever the names are");
+    let body: Value = serde_json::from_str(&body).expect("the body is not JSON");
     let widgets = body["widgets"].as_array().expect("widgets");
     let side = |widget: &Value, name: &str| widget[name].as_u64().expect("a number");
     let mut taken = BTreeSet::new();
@@ -233,7 +241,7 @@ fn dashboard_is_json_without_overlapping_widgets() {
     }
 }
 
-/// All our metrics in an alarm or a widget, with their functions.
+/// Returns the product's metrics in an alarm or a widget, with their functions.
 fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -246,7 +254,7 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
                 let name =
                     dimension["Value"]["Fn::Sub"].as_str().and_then(|name| name.strip_prefix("${AWS::StackName}-"));
                 let (Some(function), Some(metric)) = (name, value["MetricName"].as_str()) else {
-                    panic!("no metric of a function: {value}")
+                    panic!("not a metric of a function: {value}")
                 };
                 found.insert((function.to_owned(), metric.to_owned()));
             }
@@ -276,7 +284,7 @@ fn metrics_match_the_dashboard_and_alarms() {
             "convert" => convert::Convert::METRICS,
             "import" => import::Import::METRICS,
             "receive" => receive::METRICS,
-            other => panic!("what does {other} count?"),
+            other => panic!("unknown metric {other}: add its writer to this test"),
         };
         [own, sqs_batch::METRICS].concat()
     };

@@ -15,7 +15,7 @@ impl Template {
         self.is_true(&self.section("Conditions")[condition], parameters)
     }
 
-    /// The violated rules, with the text of their assertions.
+    /// Returns the violated rules, with the text of their assertions.
     pub(crate) fn violations(&self, parameters: &Parameters<'_>) -> Vec<&str> {
         let rules = self.section("Rules").values();
         let applies = |rule: &&Value| rule.get("RuleCondition").is_none_or(|applies| self.is_true(applies, parameters));
@@ -24,7 +24,7 @@ impl Template {
         violated.filter_map(|assertion| assertion["AssertDescription"].as_str()).collect()
     }
 
-    /// The value after its `Fn::If`s are evaluated. Members that become `AWS::NoValue` are left out.
+    /// Returns the value after its `Fn::If`s are evaluated. Members that become `AWS::NoValue` are left out.
     pub(crate) fn decided(&self, value: &Value, parameters: &Parameters<'_>) -> Value {
         match value {
             Value::Object(members) => {
@@ -55,18 +55,18 @@ impl Template {
             "Fn::And" => each().all(|operand| self.is_true(operand, parameters)),
             "Fn::Or" => each().any(|operand| self.is_true(operand, parameters)),
             "Condition" => self.holds(operands.as_str().expect("a condition"), parameters),
-            other => panic!("{other} in a condition"),
+            other => panic!("unsupported function {other} in a condition"),
         }
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub(crate) fn value_of(&self, name: &str, parameters: &Parameters<'_>) -> String {
         let given: BTreeMap<_, _> = parameters.iter().copied().collect();
         let default = || literal(&self.section("Parameters")[name]["Default"]);
         given.get(name).map_or_else(default, |value| (*value).to_owned())
     }
 
-    /// The value of a parameter, or a literal.
+    /// Returns the value of a parameter, or a literal.
     fn text(&self, operand: &Value, parameters: &Parameters<'_>) -> String {
         operand["Ref"].as_str().map_or_else(|| literal(operand), |name| self.value_of(name, parameters))
     }

@@ -29,7 +29,7 @@ fn runbook_gives_the_longest_stack_name() {
     let mut longest = 128;
     for (of_type, property, limit) in LIMITS {
         for (id, properties) in template.of_type(of_type) {
-            let name = properties[property]["Fn::Sub"].as_str().unwrap_or_else(|| panic!("{id} has a name"));
+            let name = properties[property]["Fn::Sub"].as_str().unwrap_or_else(|| panic!("{id} has no name"));
             longest = longest.min(limit - name.replace("${AWS::StackName}", "").len());
         }
     }
@@ -62,7 +62,8 @@ impl Operator {
         for path in ["infra/deploy", "bin"] {
             fs::create_dir_all(at(path)).expect("a folder");
         }
-        fs::copy(root().join("infra/deploy/deploy-stack"), at("infra/deploy/deploy-stack")).expect("the script");
+        fs::copy(root().join("infra/deploy/deploy-stack"), at("infra/deploy/deploy-stack"))
+            .expect("the script cannot be copied");
         if let Some(architecture) = architecture {
             let config = format!("parameter_overrides = [\n  \"Architecture={architecture}\",\n]\n");
             fs::write(at("samconfig.toml"), config).expect("a file");
@@ -82,7 +83,7 @@ impl Operator {
     }
 
     fn deploy(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the script runs")
+        self.command(arguments).output().expect("the script does not start")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -126,7 +127,10 @@ fn deploy_asks_for_no_parameter_and_needs_samconfig() {
     assert!(!output.status.success(), "{}", output_text(&output));
     assert!(output_text(&output).contains("infra/deploy/samconfig.example.toml"), "{}", output_text(&output));
     let scripts = [text("infra/deploy/deploy-stack"), text("Makefile")].concat();
-    assert!(!scripts.contains("--guided") && !scripts.contains("sam build"), "one build, and no questions");
+    assert!(
+        !scripts.contains("--guided") && !scripts.contains("sam build"),
+        "the script did not build once, or asked a question"
+    );
 }
 
 /// Lambda would reject the function that is left out.
@@ -135,7 +139,7 @@ fn signing_profile_is_passed_for_every_function() {
     let operator = Operator::with(Some("x86_64"), X86_64);
     let unsigned = output_text(&operator.deploy(&[]));
     assert!(!unsigned.contains("--signing-profiles"), "{unsigned}");
-    let output = operator.command(&[]).env("SIGNING_PROFILE", "archiver").output().expect("the script runs");
+    let output = operator.command(&[]).env("SIGNING_PROFILE", "archiver").output().expect("the script does not start");
     let output = output_text(&output);
     let (_, profiles) = output.split_once("--signing-profiles ").expect("profiles");
     let profiles: BTreeSet<_> = profiles.lines().next().unwrap_or_default().split(' ').collect();
@@ -194,7 +198,8 @@ fn rehearsal_builds_for_this_machine() {
         fs::write(folder.join(format!("infra/deploy/python/{list}.txt")), "").expect("a file");
     }
     for (target, architecture) in [("build", other), ("rehearse", own)] {
-        let output = Command::new("make").args(["--dry-run", target]).current_dir(folder).output().expect("make runs");
+        let output =
+            Command::new("make").args(["--dry-run", target]).current_dir(folder).output().expect("make does not start");
         let output = output_text(&output);
         let (_, build) = output.split_once("cargo-lambda lambda build").unwrap_or_else(|| panic!("{target}: {output}"));
         assert!(build.contains(&format!("--{}", architecture.replace('_', "-"))), "{target}: {build}");
@@ -224,7 +229,7 @@ fn samconfig_example_satisfies_the_template() {
     // Fn::ForEach is expanded by CloudFormation, which requires this acknowledgement.
     assert!(example.contains("CAPABILITY_AUTO_EXPAND") && example.contains("CAPABILITY_IAM"));
     assert!(example.contains("\ntags = "));
-    assert!(set.contains(&("Architecture", "arm64")), "a fifth cheaper");
+    assert!(set.contains(&("Architecture", "arm64")), "the architecture is not arm64");
 }
 
 /// GitHub's anchor of a heading.

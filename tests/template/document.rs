@@ -6,17 +6,17 @@ use std::{fs, path::PathBuf};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// The folder of template.yaml.
+/// Returns the folder of template.yaml.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names of the folders in a folder.
+/// Returns the names of the folders in a folder.
 pub(crate) fn folders(path: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let entries = entries.map(|entry| entry.unwrap_or_else(|error| panic!("{path}: {error}")));
@@ -28,7 +28,7 @@ pub(crate) fn folders(path: &str) -> Vec<String> {
     names
 }
 
-/// Every Rust file under a folder, as path and text.
+/// Returns every Rust file under a folder, as path and text.
 pub(crate) fn sources(path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![path.to_owned()];
@@ -58,7 +58,7 @@ impl Template {
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        let documents = Yaml::load_from_str(text).expect("a template is YAML");
+        let documents = Yaml::load_from_str(text).expect("the template is not YAML");
         let mut template = json(&documents[0]);
         let mappings = template["Mappings"].clone();
         let Some(resources) = template["Resources"].as_object_mut() else { panic!("no resources") };
@@ -76,14 +76,14 @@ impl Template {
         self.0[name].as_object().unwrap_or_else(|| panic!("no section {name}"))
     }
 
-    /// The properties of one resource.
+    /// Returns the properties of one resource.
     pub(crate) fn properties(&self, resource: &str) -> &Value {
         let properties = &self.0["Resources"][resource]["Properties"];
         assert!(properties.is_object(), "no resource {resource}");
         properties
     }
 
-    /// The resources of a type: logical ids and properties.
+    /// Returns the resources of a type: logical ids and properties.
     pub(crate) fn of_type(&self, of_type: &str) -> Vec<(&str, &Value)> {
         let resources = self.section("Resources").iter();
         let found: Vec<_> = resources
@@ -94,16 +94,16 @@ impl Template {
         found
     }
 
-    /// The functions: the binary that each runs, its logical id and its properties.
+    /// Returns the functions: the binary that each runs, its logical id and its properties.
     pub(crate) fn functions(&self) -> Vec<(&str, &str, &Value)> {
         let named = self.of_type("AWS::Serverless::Function").into_iter().map(|(id, properties)| {
-            let code = properties["CodeUri"].as_str().unwrap_or_else(|| panic!("{id} names its bootstrap's folder"));
+            let code = properties["CodeUri"].as_str().unwrap_or_else(|| panic!("{id} has no CodeUri"));
             (code.rsplit('/').next().unwrap_or(code), id, properties)
         });
         named.collect()
     }
 
-    /// The logical ids in all expressions of the template.
+    /// Returns the logical ids in all expressions of the template.
     pub(crate) fn referred(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.0, &mut |key, value| {
@@ -119,10 +119,10 @@ impl Template {
     }
 }
 
-/// The resources of an `Fn::ForEach`: its last member once for each value of its variable.
+/// Returns the resources of an `Fn::ForEach`: its last member once for each value of its variable.
 fn repeated(definition: &Value, mappings: &Value) -> Vec<(String, Value)> {
     let Some([variable, values, body]) = definition.as_array().map(Vec::as_slice) else {
-        panic!("Fn::ForEach has a variable, values and a body: {definition}")
+        panic!("Fn::ForEach lacks a variable, values or a body: {definition}")
     };
     let variable = variable.as_str().expect("a variable");
     let body = body.as_object().expect("resources");
@@ -136,8 +136,8 @@ fn repeated(definition: &Value, mappings: &Value) -> Vec<(String, Value)> {
     values.flat_map(of).collect()
 }
 
-/// A part of such a body for one value: `Ref` to the variable is the value, `Fn::FindInMap` what the map has, and `Fn::Sub`
-/// with variables of its own the text with those replaced.
+/// Returns a part of such a body for one value: `Ref` to the variable is the value, `Fn::FindInMap` what the map has,
+/// and `Fn::Sub` with variables of its own the text with those replaced.
 fn substituted(part: &Value, variable: &str, value: &str, mappings: &Value) -> Value {
     let inside = |part: &Value| substituted(part, variable, value, mappings);
     match part {
@@ -168,7 +168,7 @@ fn substituted(part: &Value, variable: &str, value: &str, mappings: &Value) -> V
     }
 }
 
-/// The names in `${…}`, without attributes.
+/// Returns the names in `${…}`, without attributes.
 fn variables(text: &str) -> Vec<String> {
     let parts = text.split("${").skip(1).filter_map(|rest| rest.split('}').next());
     parts.map(|name| name.split('.').next().unwrap_or(name).to_owned()).collect()
@@ -210,6 +210,8 @@ fn json(yaml: &Yaml<'_>) -> Value {
             };
             json!({name: json(value)})
         }
-        Yaml::Alias(_) | Yaml::BadValue => panic!("CloudFormation takes no aliases"),
+        Yaml::Alias(_) | Yaml::BadValue => {
+            panic!("the template has a YAML alias, which CloudFormation does not accept")
+        }
     }
 }

@@ -22,13 +22,13 @@ fn declared(binary: &str) -> &'static [&'static str] {
         "convert" => convert::VARIABLES,
         "import" => import::VARIABLES,
         "receive" => receive::VARIABLES,
-        other => panic!("a new function: what does {other} read?"),
+        other => panic!("unknown function {other}: add its variables to this test"),
     }
 }
 
-/// The function's own variables, and those that every function has; without the SDK's.
+/// Returns the function's own variables, and those that every function has; without the SDK's.
 fn environment<'a>(template: &'a Template, properties: &'a Value) -> BTreeMap<&'a str, &'a Value> {
-    let own = properties["Environment"]["Variables"].as_object().expect("a function has an environment");
+    let own = properties["Environment"]["Variables"].as_object().expect("the function has no environment");
     let common = template.section("Globals")["Function"]["Environment"]["Variables"].as_object().expect("variables");
     let common = common.iter().filter(|(name, _)| *name != FIPS);
     own.iter().chain(common).map(|(name, value)| (name.as_str(), value)).collect()
@@ -56,7 +56,7 @@ fn every_function_folder_is_deployed_and_nothing_else() {
 #[test]
 fn deployed_profile_unwinds_on_panic() {
     let manifest = text("Cargo.toml");
-    let (_, profile) = manifest.split_once("[profile.release]\n").expect("a profile for what is deployed");
+    let (_, profile) = manifest.split_once("[profile.release]\n").expect("no build profile for the deployed binary");
     let profile = profile.split("\n[").next().unwrap_or_default();
     assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
 }
@@ -83,7 +83,7 @@ fn function_variables_match_the_template() {
     }
 }
 
-/// The environment of a function in a deployment with these parameters.
+/// Returns the environment of a function in a deployment with these parameters.
 fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     let resolve = |value: &Value| -> String {
         if let Some(plain) = value.as_str() {
@@ -109,7 +109,7 @@ fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String>
         "convert" => convert::Settings::read(&variables).map(drop),
         "import" => import::Settings::read(&variables).map(drop),
         "receive" => receive::Settings::read(&variables).map(drop),
-        other => panic!("a new function: {other}"),
+        other => panic!("unknown function {other}: add it to this test"),
     });
     result.map_err(|error| error.to_string())
 }
@@ -159,7 +159,7 @@ fn every_parameter_is_used_and_shown_in_one_group() {
         groups.iter().flat_map(|group| group["Parameters"].as_array().expect("a group's list")).collect();
     for (name, parameter) in template.section("Parameters") {
         assert!(referred.contains(name), "{name} is not used");
-        assert_eq!(shown.iter().filter(|shown| **shown == name).count(), 1, "{name} is in one group");
+        assert_eq!(shown.iter().filter(|shown| **shown == name).count(), 1, "{name} is not in exactly one group");
         assert!(parameter["Description"].is_string(), "{name}");
     }
     assert_eq!(shown.len(), template.section("Parameters").len());
@@ -175,7 +175,7 @@ fn every_parameter_is_used_and_shown_in_one_group() {
     }
 }
 
-/// A number, or both numbers of a condition.
+/// Returns a number, or both numbers of a condition.
 fn choices(value: &Value) -> BTreeMap<String, u64> {
     let number = |value: &Value| value.as_u64().expect("a number");
     match value["Fn::If"].as_array().map(Vec::as_slice) {
@@ -203,7 +203,10 @@ fn queue_visibility_is_six_times_the_function_timeout() {
                 &json!({"Ref": queue})
             );
             let hidden = choices(&template.properties(queue)["VisibilityTimeout"]);
-            assert!(hidden.keys().eq(timeouts.keys()), "{queue}: one condition for both");
+            assert!(
+                hidden.keys().eq(timeouts.keys()),
+                "{queue}: the queue and its dead-letter queue have different conditions"
+            );
             for (choice, timeout) in &timeouts {
                 assert!(hidden[choice] >= 6 * timeout, "{queue}");
             }
@@ -211,7 +214,10 @@ fn queue_visibility_is_six_times_the_function_timeout() {
             assert_eq!(trigger["BatchSize"], 10, "{binary}");
             // A half-empty batch costs as much as a full one.
             assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
-            assert!(trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(), "{binary} is bounded");
+            assert!(
+                trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(),
+                "{binary} has no limit of concurrency"
+            );
         }
     }
     assert_eq!(triggered, 3);
@@ -287,7 +293,9 @@ fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     let failures = json!({"Fn::GetAtt": "ScheduleFailureQueue.Arn"});
     assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": failures}));
     assert!(fetch.get("Events").is_none());
-    let [(_, schedule)] = template.of_type("AWS::Scheduler::Schedule")[..] else { panic!("one schedule") };
+    let [(_, schedule)] = template.of_type("AWS::Scheduler::Schedule")[..] else {
+        panic!("there is not exactly one schedule")
+    };
     assert_eq!(template.section("Parameters")["Schedule"]["Default"], "rate(1 hour)");
     assert_eq!(schedule["ScheduleExpressionTimezone"], json!({"Ref": "ScheduleTimeZone"}));
     assert_eq!(template.section("Parameters")["ScheduleTimeZone"]["Default"], "UTC");
@@ -350,7 +358,7 @@ fn weekend_outage_dead_letters_nothing() {
     for queue in ["ReceiveQueue", "ConvertQueue", "ImportQueue"] {
         let properties = template.properties(queue);
         let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_u64().expect("a count");
-        assert!(receives <= 1000, "SQS takes no more");
+        assert!(receives <= 1000, "the value exceeds the limit of SQS");
         let cap = sqs_batch::Backoff::CAP.as_secs();
         // Each wait is shortened by up to a quarter; an eighth on average.
         let waits: u64 = (0..receives).map(|times| base.saturating_mul(1 << times.min(20)).min(cap) * 7 / 8).sum();

@@ -97,43 +97,47 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// The roles, each with the document of its policy and the condition of that policy.
+/// Returns the roles, each with the document of its policy and the condition of that policy.
 fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
     let mut found = Vec::new();
     for (role, properties) in template.of_type("AWS::IAM::Role") {
-        assert!(properties.get("ManagedPolicyArns").is_none(), "no policy that AWS may change");
+        assert!(properties.get("ManagedPolicyArns").is_none(), "a role has a managed policy, which AWS may change");
         let Some(inline) = properties["Policies"].as_array() else { continue };
-        assert_eq!(inline.len(), 1, "one policy a role");
+        assert_eq!(inline.len(), 1, "a role has more than one policy");
         found.push((role, &inline[0]["PolicyDocument"], None));
     }
     for (_, properties) in template.of_type("AWS::IAM::Policy") {
         let role = properties["Roles"][0]["Ref"].as_str().expect("a role");
         found.push((role, &properties["PolicyDocument"], Some("Replicated")));
     }
-    assert_eq!(found.len(), template.of_type("AWS::IAM::Role").len(), "each role has a policy");
+    assert_eq!(found.len(), template.of_type("AWS::IAM::Role").len(), "a role has no policy");
     found
 }
 
-/// The statements of a policy, each with its condition.
+/// Returns the statements of a policy, each with its condition.
 fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
     let statements = policy["Statement"].as_array().expect("statements");
     statements
         .iter()
         .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
             Some([condition, there, otherwise]) => {
-                assert_eq!(*otherwise, json!({"Ref": "AWS::NoValue"}), "a statement is there or not");
+                assert_eq!(
+                    *otherwise,
+                    json!({"Ref": "AWS::NoValue"}),
+                    "Fn::If has more than a statement and AWS::NoValue"
+                );
                 (condition.as_str(), there)
             }
-            Some(_) => panic!("no condition: {statement}"),
+            Some(_) => panic!("the statement has no condition: {statement}"),
             None => (None, statement),
         })
         .collect()
 }
 
-/// `${Bucket.Arn}/mime/*` is `mime/*`, all objects are `Bucket/*`, `!GetAtt Key.Arn` is `Key`.
+/// Shortens a resource: `${Bucket.Arn}/mime/*` is `mime/*`, all objects are `Bucket/*`, `!GetAtt Key.Arn` is `Key`.
 fn on(resource: &Value) -> String {
     if let Some(choice) = resource["Fn::If"].as_array() {
-        assert_eq!(choice[0], "CreatesKey", "the created key or the given one");
+        assert_eq!(choice[0], "CreatesKey", "the key is neither the created nor the given one");
         return on(&choice[1]);
     }
     if let Some(name) = resource["Fn::GetAtt"].as_str() {
@@ -154,7 +158,7 @@ fn granted(template: &Template) -> BTreeSet<Permission> {
     granted_on(template).into_keys().collect()
 }
 
-/// The granted permissions, and their conditions.
+/// Returns the granted permissions, and their conditions.
 fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
     let mut granted = BTreeMap::new();
     for (role, policy, whole) in policies(template) {
@@ -162,11 +166,11 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
             let condition = condition.or(whole);
             assert_eq!(statement["Effect"], "Allow", "{role}");
             for action in list(&statement["Action"]) {
-                let action = action.as_str().expect("an action");
+                let action = action.as_str().expect("the action is not a text");
                 let targets = if action == "s3:ListBucket" && role != "ReplicationRole" {
                     // On the bucket, so the allowed prefixes are in the condition.
                     assert_eq!(statement["Resource"], json!({"Fn::GetAtt": "Bucket.Arn"}), "{role}");
-                    let condition = statement["Condition"].as_object().expect("a listing is bounded by a prefix");
+                    let condition = statement["Condition"].as_object().expect("a listing has no prefix");
                     let (operator, keys) = condition.iter().next().expect("a condition");
                     assert!(
                         condition.len() == 1 && ["StringEquals", "StringLike"].contains(&operator.as_str()),
@@ -187,13 +191,13 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
     granted
 }
 
-/// The rows of the table, each with the code that needs it.
+/// Returns the rows of the table, each with the code that needs it.
 fn documented() -> Vec<(Permission, String)> {
     let table = text("infra/deploy/PERMISSIONS.md");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|cells| cells[0].ends_with("Role"));
     let row = |cells: Vec<&str>| {
-        let [role, action, on, needed] = cells[..] else { panic!("a row has four cells: {cells:?}") };
+        let [role, action, on, needed] = cells[..] else { panic!("a row has not four cells: {cells:?}") };
         ((role.to_owned(), action.to_owned(), on.to_owned()), needed.to_owned())
     };
     rows.map(row).filter(|((role, ..), _)| role != "Role").collect()
@@ -209,12 +213,12 @@ fn permissions_match_their_documentation() {
     let unneeded: Vec<_> = documented.difference(&granted).collect();
     assert!(undocumented.is_empty(), "granted and not in infra/deploy/PERMISSIONS.md: {undocumented:?}");
     assert!(unneeded.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {unneeded:?}");
-    assert_eq!(rows.len(), documented.len(), "a row stands twice");
+    assert_eq!(rows.len(), documented.len(), "a row is repeated");
 
     for (permission, needed) in rows {
         let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
         let condition = mark.map(|(_, condition)| (*condition).to_owned());
-        assert_eq!(condition, conditions[&permission], "the mark of {permission:?}");
+        assert_eq!(condition, conditions[&permission], "wrong mark of {permission:?}");
         let (role, action, on) = permission;
         let behalf =
             ON_BEHALF.contains(&action.as_str()) || SERVICES.contains(&role.as_str()) || on == "ScheduleFailureQueue";
@@ -224,16 +228,16 @@ fn permissions_match_their_documentation() {
                 let code: String = text(&format!("{path}.rs")).split_whitespace().collect();
                 let call: String = call.split_whitespace().collect();
                 assert!(code.contains(&call), "{role} {action}: {path}.rs no longer has {call}");
-                assert!(!behalf, "{role} {action} is AWS's own doing");
+                assert!(!behalf, "{role} {action}: AWS itself makes this call, so no code may be named");
                 let (_, own) = FUNCTIONS.iter().find(|(own, _)| *own == role).expect("a function's role");
                 let sdk = ["shared/aws/"];
                 let is_its = |path: &str| own.iter().any(|folder| path.starts_with(&format!("{folder}/")));
                 assert!(
                     is_its(path) || sdk.iter().any(|folder| path.starts_with(folder)),
-                    "{role} {action}: {path}.rs is no part of that function"
+                    "{role} {action}: {path}.rs is not part of that function"
                 );
             }
-            None => assert!(behalf, "{role} {action}: which line needs it? {needed}"),
+            None => assert!(behalf, "{role} {action}: the row names no call: {needed}"),
         }
     }
 }
@@ -262,7 +266,7 @@ fn calls_of_the_code_match_the_granted_permissions() {
     assert_eq!(called, own);
 }
 
-/// The code of a crate, or a part of one.
+/// Returns the code of a crate, or a part of one.
 fn code_of(folder: &str) -> String {
     if folder.contains("/src/") { folder.to_owned() } else { format!("{folder}/src") }
 }
@@ -290,11 +294,11 @@ fn wildcard_is_granted_only_where_aws_has_no_resources() {
         assert!(!action.contains('*'), "{role}: {action}");
         assert!(
             on != "*" || ["xray:", "ec2:"].iter().any(|service| action.starts_with(service)),
-            "{role}: {action} on everything"
+            "{role}: {action} is granted on every resource"
         );
         assert!(
             on.split('/').next().is_some_and(|folder| folder == "*" || !folder.contains('*')),
-            "{role}: {action} on {on}"
+            "{role}: {action} is granted on {on}"
         );
     }
 }
@@ -330,7 +334,7 @@ fn each_function_may_do_only_its_own_part() {
         ("ScheduleRole", &["mime", "Secret", "DeadLetterQueue", "ConvertFunction", "ImportFunction"]),
     ] {
         for on in never {
-            assert!(!may(role, on), "{role} may do something with {on}");
+            assert!(!may(role, on), "{role} has a permission on {on}");
         }
     }
 }

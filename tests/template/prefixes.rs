@@ -10,7 +10,7 @@ use crate::{
 /// Prefixes that a deployment in another account or region does not take over, and the words of the runbook that say so.
 const NOT_TAKEN_OVER: [(&str, &str); 1] = [("inbox/", "`inbox/` is not copied: a copy is a new upload")];
 
-/// Every prefix in the constants from which the code builds keys.
+/// Returns every prefix in the constants from which the code builds keys.
 fn prefixes() -> BTreeSet<String> {
     let code = text("shared/model/src/keys.rs");
     let constants = code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \""));
@@ -18,12 +18,12 @@ fn prefixes() -> BTreeSet<String> {
     let found: BTreeSet<_> =
         values.filter_map(|value| value.split_once('/')).map(|(prefix, _)| format!("{prefix}/")).collect();
     for known in [model::keys::OUTCOMES, model::keys::CLOSURES, model::keys::MEDIA, "state/", "config/"] {
-        assert!(found.contains(known), "{known} is a prefix of the bucket: {found:?}");
+        assert!(found.contains(known), "{known} is not among the prefixes of the bucket: {found:?}");
     }
     found
 }
 
-/// The prefixes that the bucket's policy lets nobody overwrite.
+/// Returns the prefixes that the bucket's policy lets nobody overwrite.
 fn write_once(template: &Template) -> BTreeSet<String> {
     let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
     let statement = statements.iter().find(|statement| statement["Sid"] == "WriteOnce").expect("a statement");
@@ -51,12 +51,20 @@ fn runbook_takes_every_prefix_to_another_account() {
     let loops = procedure.lines().filter_map(|line| line.strip_prefix("for prefix in ")?.split_once("; do"));
     let loops: Vec<BTreeSet<_>> =
         loops.map(|(prefixes, _)| prefixes.split(' ').map(|prefix| format!("{prefix}/")).collect()).collect();
-    let [overwritten, protected] = &loops[..] else { panic!("two loops: {loops:?}") };
-    assert_eq!(*protected, write_once(&Template::read()), "written by put-object with If-None-Match");
+    let [overwritten, protected] = &loops[..] else { panic!("there are not two loops: {loops:?}") };
+    assert_eq!(
+        *protected,
+        write_once(&Template::read()),
+        "the prefixes that the procedure writes with If-None-Match are not those of the bucket policy"
+    );
     let excepted: BTreeMap<_, _> = NOT_TAKEN_OVER.into();
     for prefix in prefixes() {
         let places = [overwritten.contains(&prefix), protected.contains(&prefix), excepted.contains_key(&*prefix)];
-        assert_eq!(places.iter().filter(|place| **place).count(), 1, "{prefix} is copied once, or excepted by name");
+        assert_eq!(
+            places.iter().filter(|place| **place).count(),
+            1,
+            "{prefix} is neither copied once nor an exception"
+        );
     }
     for (prefix, reason) in excepted {
         assert!(prefixes().contains(prefix) && procedure.contains(reason), "{prefix}: {reason}");

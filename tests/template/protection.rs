@@ -16,7 +16,7 @@ const KEYS: [&Parameters<'_>; 3] = [
     &[("Encryption", "customer-managed"), ("KeyArn", "arn:aws:kms:eu-west-1:1:key/k")],
 ];
 
-/// A property in each of these deployments.
+/// Returns a property in each of these deployments.
 fn by_key(template: &Template, value: &Value) -> [Value; 3] {
     KEYS.map(|parameters| template.decided(value, parameters))
 }
@@ -94,7 +94,7 @@ fn queue_requires_tls_and_retains_messages_for_two_weeks() {
     }
     for (id, queue) in template.of_type("AWS::SQS::Queue") {
         let of_queue = covered.iter().filter(|covered| **covered == json!({"Ref": id}));
-        assert_eq!(of_queue.count(), 1, "{id}: a queue has one policy");
+        assert_eq!(of_queue.count(), 1, "{id}: the queue has not exactly one policy");
         assert_eq!(queue["MessageRetentionPeriod"], TWO_WEEKS, "{id}");
     }
 }
@@ -111,7 +111,7 @@ fn receive_queue_takes_notifications_of_the_topic_alone() {
     };
     assert!(granted(&[("Source", "cloud-api")]).is_empty());
     let [statement] = &granted(&[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:r:1:t")])[..] else {
-        panic!("one grant")
+        panic!("there is not exactly one grant")
     };
     assert_eq!(
         (&statement["Action"], &statement["Principal"]),
@@ -124,7 +124,11 @@ fn receive_queue_takes_notifications_of_the_topic_alone() {
 fn dead_letter_queue_accepts_only_the_task_queues() {
     let template = Template::read();
     let allowed = &template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"];
-    assert_eq!(template.decided(allowed, &[]).as_array().map(Vec::len), Some(2), "without webhooks");
+    assert_eq!(
+        template.decided(allowed, &[]).as_array().map(Vec::len),
+        Some(2),
+        "the number of source queues is wrong without webhooks"
+    );
     let allowed = template.decided(allowed, &[("Source", "cloud-api")]);
     let allowed = allowed.as_array().expect("sources");
     for (index, queue) in ["ConvertQueue", "ImportQueue", "ReceiveQueue"].into_iter().enumerate() {
@@ -204,7 +208,7 @@ fn readers_of_the_bucket_are_recorded_unless_declined() {
     assert_eq!(template.section("Parameters")["AccessLogBucket"]["Default"], "");
     let policy = &template.properties("AccessLogsPolicy")["PolicyDocument"]["Statement"];
     let grant = policy.as_array().expect("statements").iter().find(|statement| statement["Effect"] == "Allow");
-    let grant = grant.expect("S3 may write");
+    let grant = grant.expect("S3 may not write");
     assert_eq!(
         (&grant["Principal"]["Service"], &grant["Action"]),
         (&json!("logging.s3.amazonaws.com"), &json!("s3:PutObject"))
@@ -240,7 +244,7 @@ fn outcomes_and_manifests_expire_together() {
         expiring.filter_map(|rule| rule["Prefix"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     assert_eq!(rules("365"), [model::keys::OUTCOMES, model::keys::RUNS, model::keys::DISCARDED]);
-    assert!(rules("0").is_empty(), "by default they are kept");
+    assert!(rules("0").is_empty(), "by default the objects expire");
     assert_eq!(template.section("Parameters")["OutcomeDays"]["Default"], 0);
 }
 
@@ -299,7 +303,7 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
     let prefixes: Vec<_> = rules.iter().map(|rule| &rule["Prefix"]).collect();
     let expected = ["mime/", "captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "media/"];
-    assert_eq!(prefixes, expected, "only mails, and what they were made of, expire by MimeDays");
+    assert_eq!(prefixes, expected, "other objects than mails and their sources expire by MimeDays");
     // Removed or overwritten objects can be restored for 30 days, longer than a dead letter is kept.
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }
@@ -328,7 +332,7 @@ fn earlier_versions_and_broken_uploads_expire() {
 fn function_log_group_has_a_retention() {
     let template = Template::read();
     for (binary, _, properties) in template.functions() {
-        let group = properties["LoggingConfig"]["LogGroup"]["Ref"].as_str().expect("a log group");
+        let group = properties["LoggingConfig"]["LogGroup"]["Ref"].as_str().expect("no log group");
         let group = template.properties(group);
         assert_eq!(group["LogGroupName"], json!({"Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{binary}")}));
         assert_eq!(group["RetentionInDays"], json!({"Ref": "LogDays"}), "{binary}");

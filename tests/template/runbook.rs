@@ -2,7 +2,7 @@
 
 use crate::document::{Template, text};
 
-/// A section of a part of the runbook, by its heading.
+/// Returns a section of a part of the runbook, by its heading.
 pub(crate) fn section(part: &str, heading: &str) -> String {
     let runbook = text(&format!("infra/runbook/{part}.md"));
     let (_, section) = runbook.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
@@ -43,7 +43,7 @@ fn runbook_pauses_before_the_key_is_switched() {
         &key,
         &[&states[..], &["2. `Encryption=customer-managed`", "archiver doctor", "`ENABLED`"]].concat()
     ));
-    assert!(key.contains("kms cancel-key-deletion"), "the way back after a rollback");
+    assert!(key.contains("kms cancel-key-deletion"), "the section does not say how to cancel the deletion of the key");
 }
 
 #[test]

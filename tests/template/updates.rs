@@ -110,7 +110,7 @@ impl CreateOnly {
         let schemas: PathBuf = schemas.filter(|path| path.is_dir()).last().expect(missing);
         let read = |path: String| -> Value {
             let text = fs::read_to_string(schemas.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-            serde_json::from_str(&text).expect("a schema is JSON")
+            serde_json::from_str(&text).expect("the schema is not JSON")
         };
         let files = read("providers/eu-west-1.json".to_owned());
         let of_type = |of_type: &str| {
@@ -124,7 +124,7 @@ impl CreateOnly {
     }
 }
 
-/// A part of the template with the values of the parameters in the place of references to them.
+/// Returns a part of the template with the values of the parameters in the place of references to them.
 fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Value {
     match part {
         Value::Object(members) => {
@@ -153,7 +153,7 @@ fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Val
     }
 }
 
-/// The resources of a deployment that must be kept, each with what AWS cannot change.
+/// Returns the resources of a deployment that must be kept, each with what AWS cannot change.
 fn deployed(
     template: &Template,
     create_only: &CreateOnly,
@@ -172,7 +172,7 @@ fn deployed(
     found
 }
 
-/// The resources that a change of one parameter, to any value, removes or replaces.
+/// Returns the resources that a change of one parameter, to any value, removes or replaces.
 fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for value in other_values(name, &template.section("Parameters")[name]) {
@@ -195,7 +195,7 @@ fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTree
     found
 }
 
-/// The parameters in the runbook's table of changes with consequences.
+/// Returns the parameters in the runbook's table of changes with consequences.
 fn documented() -> BTreeMap<String, String> {
     let table = section("deploy", "Changing a parameter");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
@@ -213,21 +213,23 @@ fn parameter_is_safe_to_change_or_in_the_runbooks_table() {
     let template = Template::read();
     let documented = documented();
     for name in documented.keys() {
-        assert!(template.section("Parameters").contains_key(name), "{name} is no parameter");
+        assert!(template.section("Parameters").contains_key(name), "{name} is not a parameter");
     }
     let create_only = CreateOnly::read();
     for of_type in KEPT.iter().filter(|of_type| **of_type != "AWS::KMS::Key") {
-        assert!(!create_only.0[*of_type].is_empty(), "{of_type} has a property that is set once");
+        assert!(!create_only.0[*of_type].is_empty(), "{of_type} has no property that cannot be changed");
     }
     for name in template.section("Parameters").keys() {
         for id in gone_with(&template, &create_only, name) {
-            let consequence = documented.get(name).unwrap_or_else(|| panic!("a change of {name} takes away {id}"));
+            let consequence = documented.get(name).unwrap_or_else(|| {
+                panic!("a change of {name} removes or replaces {id}, and the runbook has no row for it")
+            });
             let resource = &template.section("Resources")[&id];
             let kept = resource["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain"));
             // Named where it is not kept: an operator has to know before the change.
             assert!(
                 kept || consequence.contains(&format!("`{id}`")),
-                "{name}: {id} goes, and the runbook does not name it"
+                "{name}: {id} is removed or replaced, and the runbook does not say so"
             );
         }
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use graph_fake::{GraphFake, Kind, User};
 use harness::{
     ItemSource, MailSystem, Pace, Pipeline,
-    cutter::{Cut, Cutter},
+    fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -85,9 +85,9 @@ pub async fn run(items: usize) -> anyhow::Result<Run> {
     let counted = Arc::new(Mutex::new(BTreeMap::<String, u64>::new()));
     let counting = Arc::clone(&counted);
     let lock = |counts: &Mutex<BTreeMap<String, u64>>| counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let proxy = Cutter::start(move |request| {
+    let proxy = FaultProxy::start(move |request| {
         *counting.lock().unwrap_or_else(PoisonError::into_inner).entry(operation(request)).or_default() += 1;
-        Cut::Never
+        ConnectionFault::None
     });
     let proxy = proxy.await?;
     let graph = GraphFake::start().await?;

@@ -13,8 +13,8 @@ const PARTICIPANTS_END: u8 = 0x1f;
 /// Maximum length of a file of a chat that is read.
 const FILE_MAX_BYTES: u64 = 64 << 10;
 
-/// The text of an export, with a list of participants before it if the input has a unit separator. It is read alone and
-/// from a zip. Both have the same messages; a file of the zip that no message names is a separate item.
+/// Tests the text of an export, with a list of participants before it if the input has a unit separator. It is read
+/// alone and from a zip. Both have the same messages; a file of the zip that no message names is a separate item.
 pub fn chat_export(input: &[u8]) {
     let mut halves = input.splitn(2, |byte| *byte == PARTICIPANTS_END);
     let (first, second) = (halves.next().unwrap_or_default(), halves.next());
@@ -25,18 +25,18 @@ pub fn chat_export(input: &[u8]) {
         (Ok(plain), Ok(packed)) => {
             exercise(&plain);
             exercise(&packed);
-            assert_eq!(messages(&plain), messages(&packed), "the same chat has the same messages");
+            assert_eq!(messages(&plain), messages(&packed), "the same text gave different messages");
             let longer = [text, b"\n"].concat();
             let longer = read("WhatsApp Chat with Ada.txt", &longer, participants);
-            let longer = longer.unwrap_or_else(|error| panic!("a line end more: {error}"));
-            assert!(plain.ids().eq(longer.ids()), "the last message ends as the file does");
+            let longer = longer.unwrap_or_else(|error| panic!("an additional line end gave an error: {error}"));
+            assert!(plain.ids().eq(longer.ids()), "the end of the last message is wrong");
         }
         (Err(_), Err(_)) => {}
         (plain, packed) => panic!("{:?} plain, {:?} packed", plain.err(), packed.err()),
     }
 }
 
-/// A file with the extension of a zip.
+/// Tests a file with the extension of a zip.
 pub fn chat_export_zip(input: &[u8]) {
     if let Ok(export) = read("WhatsApp Chat with Ada.zip", input, None) {
         exercise(&export);
@@ -65,7 +65,7 @@ fn zipped(text: &[u8]) -> Vec<u8> {
     zip.finish().expect("memory is available").into_inner()
 }
 
-/// The number of items, without those of files that no message names.
+/// Returns the number of items, without those of files that no message names.
 fn messages(export: &Export) -> usize {
     export.ids().count() - export.summary().unnamed_files.len()
 }
@@ -73,13 +73,14 @@ fn messages(export: &Export) -> usize {
 /// Reads every item and attachment of an export.
 fn exercise(export: &Export) {
     for id in export.ids() {
-        assert!(locate(id).is_some(), "an id says its file");
-        let captured = export.item(id).expect("an id of the export's own").unwrap_or_else(|error| panic!("{error}"));
+        assert!(locate(id).is_some(), "the id does not contain the digest of the file");
+        let captured =
+            export.item(id).expect("the id is not that of an export").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(captured.item.id, *id);
         for attachment in &captured.item.attachments {
             // Missing, damaged and too large files are valid results too.
             let length = export.attachment(id, &attachment.id, FILE_MAX_BYTES).map_or(0, |bytes| bytes.len());
-            assert!(length as u64 <= FILE_MAX_BYTES, "no more than the limit");
+            assert!(length as u64 <= FILE_MAX_BYTES, "a body exceeds the limit");
         }
     }
 }

@@ -63,7 +63,7 @@ impl Servers {
     }
 
     pub(crate) fn assert_no_credentials_elsewhere(&self) {
-        assert!(!lock(&self.script).leaked, "credentials have gone elsewhere");
+        assert!(!lock(&self.script).leaked, "credentials were sent to another host");
     }
 
     fn read(&self, input: &[u8]) -> GivenResponse {

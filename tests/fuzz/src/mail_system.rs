@@ -70,18 +70,18 @@ async fn exercise(url: &str, large: bool) {
     let mailbox = match graph.find(&address).await {
         Ok(Some(mailbox)) => mailbox,
         Ok(None) => return,
-        Err(error) => return discreet(&error),
+        Err(error) => return assert_no_secrets(&error),
     };
     assert_eq!(mailbox.address, address);
     let message = message(if large { FILE_BYTES } else { 3 });
     for attempt in [Attempt::First, Attempt::Retry] {
         if let Err(error) = graph.file(&mailbox, &message, attempt).await {
-            discreet(&error);
+            assert_no_secrets(&error);
         }
     }
 }
 
-fn discreet(error: &MailboxError) {
+fn assert_no_secrets(error: &MailboxError) {
     for text in [error.to_string(), format!("{error:?}")] {
         for secret in [SECRET, ADDRESS, "lovelace", FILE, "Bearer "] {
             assert!(!text.contains(secret), "{text}");

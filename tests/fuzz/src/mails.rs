@@ -17,11 +17,12 @@ fn profiles() -> [Profile; 2] {
     [Profile::telemessage(), generic]
 }
 
-/// A file as one mail: what is read of it is an item whose files are in the mail, the mail itself among them.
+/// Tests a file as one mail. If it can be read, the result is an item whose files are in the mail, the mail itself
+/// among them.
 pub fn eml_drop(input: &[u8]) {
     for profile in profiles() {
         let (id, sha256) = (item_id(input, &profile), Sha256::of(input));
-        assert!(has_same_content(input, input, &profile), "a mail says what it says");
+        assert!(has_same_content(input, input, &profile), "the same mail gave different items");
         let file = "inbox/sftp/mail.eml";
         let delivered = Delivered { id: &id, file, name: None, received: Timestamp::UNIX_EPOCH, sha256 };
         let Ok(value) = read(input, &profile, &delivered) else { continue };
@@ -29,15 +30,15 @@ pub fn eml_drop(input: &[u8]) {
         assert_eq!(captured.item.id, id);
         let mut evidence = 0;
         for declared in &captured.item.attachments {
-            let bytes = attachment(input, &declared.id).expect("a declared file is in the mail");
+            let bytes = attachment(input, &declared.id).expect("a file of the item is not in the mail");
             assert_eq!(declared.sha256, Some(Sha256::of(&bytes)), "{:?}", declared.id);
             evidence += usize::from(bytes == input);
         }
-        assert!(evidence > 0, "the mail is its own evidence");
+        assert!(evidence > 0, "the mail is not among the files");
     }
 }
 
-/// A file as a zip of mails with a manifest: a delivery without a problem is what its manifest says.
+/// Tests a file as a zip of mails with a manifest: a delivery without a problem is what its manifest says.
 pub fn eml_drop_zip(input: &[u8]) {
     let Ok(mut package) = Package::open(Cursor::new(input)) else { return };
     let names: Vec<_> = package.names().map(|(name, kind)| (name.to_owned(), kind)).collect();
@@ -59,7 +60,7 @@ pub fn eml_drop_zip(input: &[u8]) {
     let problems = examine(manifest.as_ref(), true, &entries);
     assert!(problems.iter().all(|problem| !problem.sentence().is_empty()));
     if problems.is_empty() {
-        let manifest = manifest.expect("a zip without a manifest is a problem");
+        let manifest = manifest.expect("a zip without a manifest was accepted");
         assert_eq!(manifest.count, Some(entries.len() as u64));
         assert!(entries.iter().all(|entry| matches!(entry, Entry::Read(_))), "{entries:?}");
     }

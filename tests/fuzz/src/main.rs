@@ -11,7 +11,7 @@ static TARGET: OnceLock<Target> = OnceLock::new();
 
 fn named() -> Target {
     let name: String = Variables::read(&["FUZZ_TARGET"]).required("FUZZ_TARGET", "a target").expect("a target");
-    fuzz::TARGETS.iter().find(|(known, _)| *known == name).expect("one of the targets").1
+    fuzz::TARGETS.iter().find(|(known, _)| *known == name).expect("unknown target").1
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| TARGET.get_or_init(named)(input));

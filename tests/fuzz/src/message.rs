@@ -62,15 +62,15 @@ pub fn render(input: &[u8]) {
     let renderer = Renderer::new("archive.example.com").expect("a domain");
     let rendered = match renderer.render(&captured, &contents) {
         Ok(rendered) => rendered,
-        Err(RenderError::Attachments { .. }) => panic!("there is one content for each"),
-        Err(RenderError::Place) => panic!("every file has its place"),
+        Err(RenderError::Attachments { .. }) => panic!("the numbers of files and contents differ"),
+        Err(RenderError::Place) => panic!("a file has no part"),
     };
     assert!(rendered.message_id == renderer.message_id(&captured.item));
-    let again = renderer.render(&captured, &contents).expect("it was rendered before");
+    let again = renderer.render(&captured, &contents).expect("the item cannot be rendered again");
     let mime = rendered.mime(|_| file);
-    assert!(again.mime(|_| file) == mime, "the same item makes the same bytes");
-    clean(&mime);
-    readable(&mime, &rendered.message_id, &captured, file);
+    assert!(again.mime(|_| file) == mime, "the same item was rendered to different bytes");
+    assert_valid_bytes(&mime);
+    assert_content(&mime, &rendered.message_id, &captured, file);
 }
 
 /// Sets the member at a path such as `to.0.name`. A list grows by at most one element; other values are replaced by an
@@ -105,8 +105,8 @@ fn set(value: &mut Value, path: &str, new: Value) {
     }
 }
 
-/// Requirements of SMTP and readers on the bytes.
-fn clean(mime: &[u8]) {
+/// Asserts that the bytes meet the requirements of SMTP and of mail readers.
+fn assert_valid_bytes(mime: &[u8]) {
     assert!(mime.is_ascii() && !mime.contains(&0), "ASCII without NUL");
     assert!(mime.ends_with(b"\r\n"));
     for line in mime.split(|byte| *byte == b'\n') {
@@ -120,8 +120,8 @@ fn clean(mime: &[u8]) {
     }
 }
 
-/// Checks the parsed message: it has exactly our headers and parts, with the content that was put into them.
-fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
+/// Asserts that the parsed message has exactly the expected headers and parts, with the content that was put into them.
+fn assert_content(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     let item = &captured.item;
     let parsed = MessageParser::default().parse(mime).expect("a message");
     let mut last = None;
@@ -138,19 +138,17 @@ fn readable(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     for part in parsed.attachments().take(files) {
         // The raw bytes of the message: the parser converts the character set of a text file.
         let encoded = mime.get(part.raw_body_offset() as usize..part.raw_end_offset() as usize).unwrap_or_default();
-        assert!(base64_decode(encoded).as_deref() == Some(file), "a file is its own bytes");
+        assert!(base64_decode(encoded).as_deref() == Some(file), "the bytes of a file were changed");
     }
-    let evidence = parsed.attachments().last().expect("the evidence");
+    let evidence = parsed.attachments().last().expect("the evidence is missing or was changed");
     assert_eq!(evidence.attachment_name(), Some(EVIDENCE_NAME));
     assert!(evidence.contents() == captured.evidence);
     assert!(parsed.body_text(0).is_some_and(|text| !text.trim().is_empty()), "a text");
     let html = parsed.body_html(0).expect("a page").to_ascii_lowercase();
+    assert_eq!(html.matches("<style").count(), 1, "the page has other style sheets than its own");
     for tag in html.split('<').skip(1) {
         let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
-        assert!(
-            !matches!(name.as_str(), "script" | "iframe" | "object" | "form" | "style" | "link" | "svg"),
-            "<{name}>"
-        );
-        assert!(name != "img" || tag.starts_with("img src=\"cid:picture-"), "a picture of another message");
+        assert!(!matches!(name.as_str(), "script" | "iframe" | "object" | "form" | "link" | "svg"), "<{name}>");
+        assert!(name != "img" || tag.starts_with("img src=\"cid:picture-"), "a picture has an unknown Content-ID");
     }
 }

@@ -59,19 +59,19 @@ async fn exercise(api: &ArchiverApi) {
         Ok(page) => {
             assert!(page.items.len() as u64 <= LIMIT);
             if let Some(next) = page.next {
-                assert!(!next.is_empty(), "an empty cursor requests the first page again");
+                assert!(!next.is_empty(), "the cursor is empty and would request the first page again");
                 match api.list(&window, Some(&next)).await {
-                    Ok(after) => assert_ne!(after.next, Some(next), "a page never leads to itself"),
-                    Err(error) => discreet(&error),
+                    Ok(after) => assert_ne!(after.next, Some(next), "the page leads to itself"),
+                    Err(error) => assert_no_secrets(&error),
                 }
             }
         }
-        Err(error) => discreet(&error),
+        Err(error) => assert_no_secrets(&error),
     }
     let id = "WA-1/ø ?".parse().expect("an id");
     let captured = match api.item(&id).await {
         Ok(captured) => captured,
-        Err(error) => return discreet(&error),
+        Err(error) => return assert_no_secrets(&error),
     };
     assert_eq!(captured.item.id, id);
     for attachment in &captured.item.attachments {
@@ -81,12 +81,12 @@ async fn exercise(api: &ArchiverApi) {
                 assert!(fetched.sha256 == model::Sha256::of(&fetched.bytes));
                 assert!(attachment.sha256.is_none_or(|declared| declared == fetched.sha256));
             }
-            Err(error) => discreet(&error),
+            Err(error) => assert_no_secrets(&error),
         }
     }
 }
 
-fn discreet(error: &SourceError) {
+fn assert_no_secrets(error: &SourceError) {
     for text in [error.to_string(), format!("{error:?}")] {
         assert!(text.len() < 500 && text.chars().all(|char| !char.is_control()), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains("WA-1"), "{text}");

@@ -7,8 +7,8 @@ use cloud_api::{
 use jiff::Timestamp;
 use model::{ItemError, ItemJson, Sha256};
 
-/// A body. Every event that becomes an item is one that can be read, keeps its bytes as evidence and has the same id each
-/// time.
+/// Tests a body. Every event that becomes an item is one that can be read, keeps its bytes as evidence and has the same
+/// id each time.
 pub fn webhook(input: &[u8]) {
     assert!(!signature_matches(input, "sha256=00", &AppSecret::new("secret")));
     let nested: PayloadPath = "eventDetails.rawEvent".parse().expect("a path");
@@ -16,7 +16,7 @@ pub fn webhook(input: &[u8]) {
         if let Ok(webhook) = entries(input, &path) {
             exercise(&webhook);
             if path == PayloadPath::default() && webhook.repairs.is_empty() {
-                evidence_is_in(&webhook, input);
+                assert_evidence_in_body(&webhook, input);
             }
         }
     }
@@ -25,18 +25,21 @@ pub fn webhook(input: &[u8]) {
     }
 }
 
-fn stored(json: &[u8]) -> StoredEvent {
+fn store_and_read(json: &[u8]) -> StoredEvent {
     let time = Timestamp::UNIX_EPOCH;
     let origin = Origin { received: time, written: time, body: Sha256::of(b""), channel: Channel::Meta };
-    let object = StoredEvent::write(json, &origin).expect("an event is JSON");
-    StoredEvent::read(&object).expect("what was written is read")
+    let object = StoredEvent::write(json, &origin).expect("the event is not JSON");
+    StoredEvent::read(&object).expect("a written event cannot be read")
 }
 
-fn evidence_is_in(webhook: &Webhook, body: &[u8]) {
+fn assert_evidence_in_body(webhook: &Webhook, body: &[u8]) {
     for event in events(webhook).filter(|event| matches!(event.kind, EventKind::Item(_))) {
-        let stored = stored(&event.json);
+        let stored = store_and_read(&event.json);
         let evidence = stored.evidence();
-        assert!(body.windows(evidence.len()).any(|window| window == evidence), "the evidence has the body's own bytes");
+        assert!(
+            body.windows(evidence.len()).any(|window| window == evidence),
+            "the evidence does not have the bytes of the body"
+        );
     }
 }
 
@@ -44,18 +47,19 @@ fn exercise(webhook: &Webhook) {
     let captured_file = CapturedFile::Stored { bytes: 1, sha256: Sha256::of(b"x"), other: None };
     let again = events(webhook);
     for (event, again) in events(webhook).zip(again) {
-        assert!(event.id == again.id && event.json == again.json, "an event has one id");
+        assert!(event.id == again.id && event.json == again.json, "the same event gave different ids");
         let EventKind::Item(_) = event.kind else { continue };
-        let variants = Variants::new(vec![stored(&event.json), stored(&again.json)]).expect("two copies");
+        let variants = Variants::new(vec![store_and_read(&event.json), store_and_read(&again.json)])
+            .expect("the event has two ids");
         for file in [Some(captured_file), Some(CapturedFile::Missing(MissingFile::Erased)), None] {
             let json = item(&event.id, &variants, file).to_string();
             let captured = ItemJson::new(json.into_bytes()).and_then(|json| json.read(&event.id));
             let captured = match captured {
                 Ok(captured) => captured,
                 Err(ItemError::Memory) => continue,
-                Err(error) => panic!("an event is an item: {error}"),
+                Err(error) => panic!("the event cannot be read as an item: {error}"),
             };
-            let evidence = captured.item.evidence().expect("the evidence is attached");
+            let evidence = captured.item.evidence().expect("the evidence is not attached");
             assert_eq!(evidence.sha256, Some(Sha256::of(variants.best().evidence())));
             assert!(captured.item.files().len() <= 1);
         }

@@ -5,23 +5,24 @@ use mapping::UserMap;
 use model::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
 use serde_json::Value;
 
-/// A message on a queue is parsed, or rejected with an error that quotes nothing of it; SQS accepts its dead letter.
+/// Tests that a message on a queue is parsed, or rejected with an error that quotes nothing of it; SQS accepts its dead
+/// letter.
 pub fn task(input: &[u8]) {
     // SQS delivers only bodies in UTF-8.
     let body = String::from_utf8_lossy(input);
     match ConvertTask::parse(&body) {
         Ok(task) => {
-            let again = ConvertTask::parse(&serde_json::to_string(&task).expect("a task has a JSON form"));
-            assert_eq!(again.ok(), Some(task), "what was read is written and read the same");
+            let again = ConvertTask::parse(&serde_json::to_string(&task).expect("the task cannot be serialized"));
+            assert_eq!(again.ok(), Some(task), "the task changed when it was written and read");
         }
-        Err(error) => quotes_nothing(&error),
+        Err(error) => assert_input_not_quoted(&error),
     }
     match ImportTask::parse(&body) {
         Ok(task) => {
-            let again = ImportTask::parse(&serde_json::to_string(&task).expect("a task has a JSON form"));
-            assert_eq!(again.ok(), Some(task), "what was read is written and read the same");
+            let again = ImportTask::parse(&serde_json::to_string(&task).expect("the task cannot be serialized"));
+            assert_eq!(again.ok(), Some(task), "the task changed when it was written and read");
         }
-        Err(error) => quotes_nothing(&error),
+        Err(error) => assert_input_not_quoted(&error),
     }
     let value: Value = serde_json::from_str(&body).unwrap_or_default();
     let member = |name: &str| value.get(name).cloned().unwrap_or_default();
@@ -39,11 +40,11 @@ pub fn task(input: &[u8]) {
         assert!(!value.is_empty(), "{name} is empty");
         let refused =
             |char: char| char < ' ' && !matches!(char, '\t' | '\n' | '\r') || matches!(char, '\u{fffe}' | '\u{ffff}');
-        assert!(!value.contains(refused), "SQS refuses {name}");
+        assert!(!value.contains(refused), "SQS does not accept {name}");
     }
 }
 
-/// The source's response to a request for an item.
+/// Tests the source's response to a request for an item.
 pub fn item(input: &[u8]) {
     let id = |value: &Value| value.get("id")?.as_str()?.parse::<ItemId>().ok();
     let requested = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));
@@ -51,15 +52,16 @@ pub fn item(input: &[u8]) {
     match Captured::parse(input, &requested) {
         Ok(captured) => {
             assert_eq!(captured.item.id, requested);
-            let again = Captured::parse(&captured.evidence, &requested).expect("the evidence is an item");
-            assert!(again.evidence == captured.evidence, "the evidence is canonical");
-            assert!(again.item == captured.item, "the evidence says what the item says");
+            let again =
+                Captured::parse(&captured.evidence, &requested).expect("the evidence cannot be read as an item");
+            assert!(again.evidence == captured.evidence, "the evidence is not canonical");
+            assert!(again.item == captured.item, "the evidence differs from the item");
         }
-        Err(error) => quotes_nothing(&error),
+        Err(error) => assert_input_not_quoted(&error),
     }
 }
 
-/// The user map. The first byte decides if a default region is set.
+/// Tests the user map. The first byte decides if a default region is set.
 pub fn user_map(input: &[u8]) {
     let (region, csv) = match input.split_first() {
         Some((b'!', csv)) => (Some("DK".parse().expect("a country")), csv),
@@ -68,10 +70,10 @@ pub fn user_map(input: &[u8]) {
     match UserMap::parse(csv, region) {
         Ok(map) => {
             let people = map.people();
-            assert!(people.len() >= map.len(), "a number has a row or more");
+            assert!(people.len() >= map.len(), "fewer rows than numbers");
             assert_eq!(people.is_empty(), map.is_empty());
             for (number, address) in people.into_iter().filter(|_| !map.has_periods()) {
-                assert_eq!(map.address_of(&number, Timestamp::UNIX_EPOCH), Some(address), "each person is found");
+                assert_eq!(map.address_of(&number, Timestamp::UNIX_EPOCH), Some(address), "a person is not found");
             }
         }
         Err(errors) => {
@@ -87,8 +89,8 @@ pub fn user_map(input: &[u8]) {
     }
 }
 
-/// Our own error texts are short ASCII and quote with backticks.
-fn quotes_nothing(error: &impl std::fmt::Display) {
+/// Asserts that an error does not quote the input. The product's error texts are short ASCII and quote with backticks.
+fn assert_input_not_quoted(error: &impl std::fmt::Display) {
     let text = error.to_string();
     assert!(text.len() < 200 && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains('"'), "{text}");
 }

@@ -1,7 +1,7 @@
 //! The pipeline under test: the real binaries, an emulator of S3, SQS and Secrets Manager, the sample source or chat
 //! exports, and a mail system.
 
-pub mod cutter;
+pub mod fault_proxy;
 mod log_leak_check;
 mod pace;
 mod queue_messages;
@@ -277,7 +277,7 @@ impl Pipeline {
         self.confidential.word(word);
     }
 
-    /// Number of words that the logs must not contain.
+    /// Returns the number of words that the logs must not contain.
     pub fn confidential_words(&self) -> usize {
         self.confidential.len()
     }
@@ -478,7 +478,7 @@ pub fn peak_kilobytes_of(pid: u32) -> anyhow::Result<u64> {
 }
 
 fn path(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("a path is not UTF-8")
+    path.to_str().context("the path is not UTF-8")
 }
 
 /// Returns the directory of the functions' binaries, beside those of the tests and benchmarks.

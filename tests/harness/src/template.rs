@@ -5,15 +5,16 @@ use local::cloud::Step;
 
 /// Returns the memory of a function in MB, in a deployment that reads a source's API.
 pub fn template_memory(step: Step) -> anyhow::Result<u64> {
-    sizes(step)?.last().copied().context("no number")
+    sizes(step)?.last().copied().context("the value is not a number")
 }
 
 /// Returns the memory of a function in MB, in a deployment that reads the inbox.
 pub fn template_memory_for_inbox(step: Step) -> anyhow::Result<u64> {
-    sizes(step)?.first().copied().context("no number")
+    sizes(step)?.first().copied().context("the value is not a number")
 }
 
-/// `!If [FromInbox, 3008, 1024]`: the first number is for the inbox, the last for the source's API.
+/// Parses a line such as `!If [FromInbox, 3008, 1024]`: the first number is for the inbox, the last for the source's
+/// API.
 fn sizes(step: Step) -> anyhow::Result<Vec<u64>> {
     let template = include_str!("../../../template.yaml");
     let code = format!("CodeUri: target/lambda/{}\n", step.name());

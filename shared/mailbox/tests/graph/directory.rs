@@ -232,7 +232,7 @@ async fn token_is_not_sent_to_a_next_page_on_another_host() {
     }
     fake.add(User::new("x@corp.example").mail(Some("x@example.com")));
     let graph = graph(&fake);
-    fake.set_quirks(Quirks { links_elsewhere: true, ..Quirks::default() });
+    fake.set_quirks(Quirks { links_to_other_host: true, ..Quirks::default() });
     let error = graph.find(&"x@example.com".parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("next page"), "{error}");
     fake.set_quirks(Quirks::default());

@@ -272,7 +272,7 @@ async fn large_message_is_completed_after_a_failed_request() {
 #[tokio::test]
 async fn upload_continues_at_the_requested_position() {
     let fake = tenant().await;
-    fake.set_quirks(Quirks { capital_members: true, ..Quirks::default() });
+    fake.set_quirks(Quirks { capitalizes_members: true, ..Quirks::default() });
     let big = bytes(1, 9_000_000);
     let files: [(&str, &[u8]); 1] = [("a", &big)];
     let throttled = Refusal::new(429, "ApplicationThrottled").retry_after("0.001");
@@ -285,7 +285,7 @@ async fn upload_continues_at_the_requested_position() {
 #[tokio::test]
 async fn piece_is_not_sent_without_tls() {
     let fake = tenant().await;
-    fake.set_quirks(Quirks { uploads_elsewhere: true, ..Quirks::default() });
+    fake.set_quirks(Quirks { uploads_to_other_host: true, ..Quirks::default() });
     let big = bytes(1, 4_200_000);
     let error = file(&graph(&fake), &message("1", &[("a", &big)]), Attempt::First).await.unwrap_err();
     assert!(error.to_string().contains("not https"), "{error}");
@@ -295,7 +295,7 @@ async fn piece_is_not_sent_without_tls() {
 #[tokio::test]
 async fn message_with_changed_attachments_stays_hidden() {
     let fake = tenant().await;
-    fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
+    fake.set_quirks(Quirks { truncates_names: true, ..Quirks::default() });
     let big = bytes(1, 4_200_000);
     let error = file(&graph(&fake), &message("1", &[("abc", &big)]), Attempt::First).await.unwrap_err();
     assert!(matches!(error, MailboxError::Unrecognized { .. }), "{error:?}");
@@ -307,7 +307,7 @@ async fn wrong_staged_message_is_created_again() {
     let fake = tenant().await;
     let big = bytes(1, 4_200_000);
     let files: [(&str, &[u8]); 1] = [("abc", &big)];
-    fake.set_quirks(Quirks { clips_names: true, ..Quirks::default() });
+    fake.set_quirks(Quirks { truncates_names: true, ..Quirks::default() });
     assert!(file(&graph(&fake), &message("1", &files), Attempt::First).await.is_err());
     fake.set_quirks(Quirks::default());
     file(&graph(&fake), &message("1", &files), Attempt::Retry).await.unwrap();

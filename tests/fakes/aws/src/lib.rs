@@ -82,27 +82,27 @@ impl Aws {
         Self { config, state }
     }
 
-    /// The configuration for SDK clients.
+    /// Returns the configuration for SDK clients.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// The keys of the objects under a prefix.
+    /// Returns the keys of the objects under a prefix.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         lock(&self.state).objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    /// The content of an object.
+    /// Returns the content of an object.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         lock(&self.state).objects.get(key).map(|object| object.bytes.clone())
     }
 
-    /// The bodies of the sent messages, in order.
+    /// Returns the bodies of the sent messages, in order.
     pub fn messages(&self) -> Vec<String> {
         lock(&self.state).messages.clone()
     }
 
-    /// All writes in order: the key of an object, or `send` for a batch of messages.
+    /// Returns all writes in order: the key of an object, or `send` for a batch of messages.
     pub fn writes(&self) -> Vec<String> {
         lock(&self.state).writes.clone()
     }
@@ -171,7 +171,7 @@ impl Contents {
         let etag = format!("\"{}\"", self.etags);
         let sha256 = text(headers, DIGEST).map(str::to_owned);
         self.writes.push(key.clone());
-        self.objects.insert(key, Object { bytes: decoded(headers, body), etag: etag.clone(), sha256 });
+        self.objects.insert(key, Object { bytes: decode_chunks(headers, body), etag: etag.clone(), sha256 });
         ([(header::ETAG, etag)], "").into_response()
     }
 
@@ -213,8 +213,8 @@ impl Contents {
     }
 }
 
-/// The bytes of an object: the SDK sends a body with a trailing checksum in one or more chunks.
-fn decoded(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
+/// Returns the bytes of an object: the SDK sends a body with a trailing checksum in one or more chunks.
+fn decode_chunks(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
     if !text(headers, "content-encoding").is_some_and(|encoding| encoding.contains("aws-chunked")) {
         return body;
     }

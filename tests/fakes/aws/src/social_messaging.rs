@@ -99,10 +99,10 @@ impl SocialMessaging {
     /// Lets it write into this bucket. Before that, and for every other bucket, requests fail.
     pub fn connect(&self, config: &SdkConfig, bucket: &str) {
         let client = Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build());
-        assert!(self.endpoint.bucket.set((client, bucket.to_owned())).is_ok(), "it has a bucket already");
+        assert!(self.endpoint.bucket.set((client, bucket.to_owned())).is_ok(), "the fake is connected already");
     }
 
-    /// The URL for `AWS_ENDPOINT_URL_SOCIALMESSAGING`.
+    /// Returns the URL for `AWS_ENDPOINT_URL_SOCIALMESSAGING`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -117,12 +117,12 @@ impl SocialMessaging {
         lock(&self.endpoint.faults).push_back(fault);
     }
 
-    /// Number of faults that no request has met yet.
+    /// Returns the number of faults that no request has met yet.
     pub fn faults_left(&self) -> usize {
         lock(&self.endpoint.faults).len()
     }
 
-    /// Number of files that were written.
+    /// Returns the number of files that were written.
     pub fn written(&self) -> u64 {
         lock(&self.endpoint.requests).written
     }
@@ -153,7 +153,7 @@ struct Destination {
     key: String,
 }
 
-/// The patterns of the API reference.
+/// Returns whether the values match the patterns of the API reference.
 fn is_valid(request: &Request) -> bool {
     let Request { media_id, origination_phone_number_id: number, destination_s3_file: file } = request;
     let hex = number.strip_prefix("phone-number-id-");
@@ -165,8 +165,8 @@ fn is_valid(request: &Request) -> bool {
 }
 
 async fn get(State(endpoint): State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let reject = |code: &'static str, why: &'static str| {
-        lock(&endpoint.requests).rejected.push(why);
+    let reject = |code: &'static str, reason: &'static str| {
+        lock(&endpoint.requests).rejected.push(reason);
         error(code)
     };
     let signer = Signer {
@@ -175,18 +175,18 @@ async fn get(State(endpoint): State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap
         region: "us-east-1",
         service: "social-messaging",
     };
-    if let Err(why) = check(&uri, &headers, &body, &signer) {
-        return reject("InvalidSignatureException", why);
+    if let Err(reason) = check(&uri, &headers, &body, &signer) {
+        return reject("InvalidSignatureException", reason);
     }
     if headers.get(CONTENT_TYPE).is_none_or(|value| value != "application/json") {
-        return reject("ValidationException", "the content type");
+        return reject("ValidationException", "wrong content type");
     }
     let Ok(request) = serde_json::from_slice::<Request>(&body) else {
-        return reject("ValidationException", "the members of the request");
+        return reject("ValidationException", "wrong members");
     };
     let bucket = endpoint.bucket.get().filter(|(_, name)| *name == request.destination_s3_file.bucket_name);
     let Some((s3, bucket)) = bucket.filter(|_| is_valid(&request)) else {
-        return reject("ValidationException", "a value of the request");
+        return reject("ValidationException", "invalid value");
     };
     let fault = lock(&endpoint.faults).pop_front();
     let code = match fault {
@@ -220,11 +220,11 @@ async fn get(State(endpoint): State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap
         lock(&endpoint.requests).written += 1;
     }
     // In KB, as the SDK says.
-    let answer = json!({"mimeType": file.mime, "fileSize": file.bytes.len() / 1024});
-    ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+    let response = json!({"mimeType": file.mime, "fileSize": file.bytes.len() / 1024});
+    ([(CONTENT_TYPE, "application/json")], response.to_string()).into_response()
 }
 
-/// The status of each documented error. The code may be followed by a URL.
+/// Returns the status of each documented error. The code may be followed by a URL.
 fn error(code: &'static str) -> Response {
     let status = match code {
         "AccessDeniedException" | "AccessDeniedByMetaException" | "InvalidSignatureException" => StatusCode::FORBIDDEN,
@@ -234,5 +234,5 @@ fn error(code: &'static str) -> Response {
         _ => StatusCode::BAD_REQUEST,
     };
     let named = format!("{code}:http://internal.amazon.com/coral/");
-    (status, [("x-amzn-errortype", named)], json!({"message": "no"}).to_string()).into_response()
+    (status, [("x-amzn-errortype", named)], json!({"message": "rejected"}).to_string()).into_response()
 }

@@ -62,7 +62,7 @@ impl Client {
         Ok(client)
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.

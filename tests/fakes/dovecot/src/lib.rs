@@ -95,22 +95,22 @@ impl Dovecot {
         }
     }
 
-    /// The value of `IMAP_HOST`.
+    /// Returns the value of `IMAP_HOST`.
     pub fn host(&self) -> String {
         if self.tls { format!("localhost:{}", self.port) } else { format!("imap://127.0.0.1:{}", self.port) }
     }
 
-    /// The port on this machine.
+    /// Returns the port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The certificate of the authority, in PEM, where the server uses TLS.
+    /// Returns the certificate of the authority, in PEM, where the server uses TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -152,12 +152,12 @@ impl Dovecot {
         Ok(())
     }
 
-    /// The number of logins.
+    /// Returns the number of logins.
     pub fn logins(&self) -> usize {
         self.log().matches("Info: Login:").count()
     }
 
-    /// A connection of a user.
+    /// Returns a connection of a user.
     ///
     /// # Errors
     /// The server rejects the login.

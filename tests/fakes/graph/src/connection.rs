@@ -22,10 +22,10 @@ use tokio::{
 
 /// Breaks a connection: no more bytes are written to it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scissors(Arc<AtomicBool>);
+pub(crate) struct ConnectionBreaker(Arc<AtomicBool>);
 
-impl Scissors {
-    pub(crate) fn cut(&self) {
+impl ConnectionBreaker {
+    pub(crate) fn break_connection(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -34,28 +34,28 @@ impl Scissors {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Scissors {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().scissors.clone()
+impl Connected<IncomingStream<'_, BreakableListener>> for ConnectionBreaker {
+    fn connect_info(stream: IncomingStream<'_, BreakableListener>) -> Self {
+        stream.io().breaker.clone()
     }
 }
 
-/// Accepts cuttable connections.
-pub(crate) struct CuttableListener(pub(crate) TcpListener);
+/// Accepts connections that can be broken.
+pub(crate) struct BreakableListener(pub(crate) TcpListener);
 
-/// A connection that [`Scissors`] can break.
-pub(crate) struct CuttableStream {
+/// A connection that [`ConnectionBreaker`] can break.
+pub(crate) struct BreakableStream {
     stream: TcpStream,
-    scissors: Scissors,
+    breaker: ConnectionBreaker,
 }
 
-impl Listener for CuttableListener {
-    type Io = CuttableStream;
+impl Listener for BreakableListener {
+    type Io = BreakableStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
+    async fn accept(&mut self) -> (BreakableStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        (CuttableStream { stream, scissors: Scissors::default() }, address)
+        (BreakableStream { stream, breaker: ConnectionBreaker::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -63,15 +63,15 @@ impl Listener for CuttableListener {
     }
 }
 
-impl AsyncRead for CuttableStream {
+impl AsyncRead for BreakableStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for CuttableStream {
+impl AsyncWrite for BreakableStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.scissors.check()?;
+        self.breaker.check()?;
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 

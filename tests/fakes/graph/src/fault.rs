@@ -17,29 +17,29 @@ pub struct On {
 }
 
 impl On {
-    /// The next request of any kind.
+    /// Selects the next request of any kind.
     pub fn any() -> Self {
         Self { kind: None, text: None, skip: 0, times: 1 }
     }
 
-    /// The next request of a kind.
+    /// Selects the next request of a kind.
     pub fn kind(kind: Kind) -> Self {
         Self { kind: Some(kind), ..Self::any() }
     }
 
-    /// Only requests whose URL or body contains this text, such as the subject of a message.
+    /// Selects only requests whose URL or body contains this text, such as the subject of a message.
     #[must_use]
     pub fn containing(self, text: &'static str) -> Self {
         Self { text: Some(text), ..self }
     }
 
-    /// The n-th request from now, counted from 1.
+    /// Selects the n-th request from now, counted from 1.
     #[must_use]
     pub fn nth(self, n: usize) -> Self {
         Self { skip: n.saturating_sub(1), ..self }
     }
 
-    /// The selected request and the following ones, this many in total.
+    /// Selects the request and the following ones, this many in total.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
@@ -88,18 +88,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Without a `Retry-After`.
+    /// Creates an error response without a `Retry-After`.
     pub fn new(status: u16, code: &str) -> Self {
         Self { status, code: code.into(), retry_after: None, text: String::new() }
     }
 
-    /// With a text in the error's message, such as the name of a property.
+    /// Adds a text in the error's message, such as the name of a property.
     #[must_use]
     pub fn with_text(self, text: &str) -> Self {
         Self { text: text.into(), ..self }
     }
 
-    /// With a `Retry-After` header of any form.
+    /// Adds a `Retry-After` header of any form.
     #[must_use]
     pub fn retry_after(self, value: &str) -> Self {
         Self { retry_after: Some(value.into()), ..self }
@@ -178,7 +178,7 @@ impl Script {
         self.0.clear();
     }
 
-    /// The fault of the current request. If two faults match, the first is used and the second stays pending.
+    /// Returns the fault of the current request. If two faults match, the first is used and the second stays pending.
     pub(crate) fn next(&mut self, kind: Kind, url: &Uri, body: &[u8]) -> Option<Fault> {
         let contains = |text: &str| {
             url.to_string().contains(text) || body.windows(text.len()).any(|window| window == text.as_bytes())

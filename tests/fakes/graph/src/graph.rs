@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     mailbox::{Folder, StoredAttachment, Tenant, Upload, new_id},
-    message::{MAX_INLINE_MEGABYTES, NewAttachment, clipped, create},
-    mime::imported,
+    message::{MAX_INLINE_MEGABYTES, NewAttachment, create, truncated_name},
+    mime::parse_mime,
     query::{Query, literals},
     reply::{Outcome, Rejection, Reply},
     route::{Kind, Route},
@@ -87,7 +87,7 @@ impl GraphRequest<'_> {
 impl Tenant {
     pub(crate) fn respond(&mut self, request: &GraphRequest<'_>) -> Outcome {
         if request.route.kind == Kind::Upload {
-            return self.take_piece(request);
+            return self.receive_piece(request);
         }
         if request.body.len() > MAX_REQUEST_BYTES {
             return Err(Rejection(413, "RequestEntityTooLarge"));
@@ -109,7 +109,7 @@ impl Tenant {
             Kind::MessageSearch => self.search_messages(request, &query),
             Kind::MessageGet => {
                 let message = self.mailbox(&request.route.owner)?.message(request.message())?;
-                Ok(Reply::json(200, &query.select(message.shown(&query)?)))
+                Ok(Reply::json(200, &query.select(message.selected_json(&query)?)))
             }
             Kind::MessageCreate => self.create_message(request),
             Kind::MessageDelete => self.delete_message(request),
@@ -121,9 +121,9 @@ impl Tenant {
         }
     }
 
-    /// The host in the link to the next page of a list.
+    /// Returns the host in the link to the next page of a list.
     fn host<'a>(&self, request: &'a GraphRequest<'_>) -> &'a str {
-        if self.quirks.links_elsewhere { "https://elsewhere.example" } else { request.url }
+        if self.quirks.links_to_other_host { "https://elsewhere.example" } else { request.url }
     }
 
     fn search_users(&mut self, request: &GraphRequest<'_>, query: &Query) -> Outcome {
@@ -134,8 +134,8 @@ impl Tenant {
             return Err(Rejection(400, "Request_BadRequest"));
         }
         let found = self.users.iter().filter(|user| {
-            user.mail.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(mail))
-                || user.proxies.iter().any(|own| own.eq_ignore_ascii_case(proxy))
+            user.mail.as_ref().is_some_and(|address| address.eq_ignore_ascii_case(mail))
+                || user.proxies.iter().any(|address| address.eq_ignore_ascii_case(proxy))
         });
         query.page(found.map(|user| user.json()).collect(), self.host(request), request.path)
     }
@@ -147,7 +147,7 @@ impl Tenant {
         let wanted = literals("mail eq {} or proxyAddresses/any(p:p eq {})", query.filter().unwrap_or_default())
             .ok_or(Rejection(400, "Request_UnsupportedQuery"))?;
         let [mail, _] = wanted.as_slice() else { return Err(Rejection(400, "Request_UnsupportedQuery")) };
-        let has = |group: &&Vec<String>| group.iter().any(|own| own.eq_ignore_ascii_case(mail));
+        let has = |group: &&Vec<String>| group.iter().any(|address| address.eq_ignore_ascii_case(mail));
         let group = |group: &Vec<String>| {
             let proxies: Vec<_> = group.iter().map(|address| format!("smtp:{address}")).collect();
             json!({"id": Uuid::new_v4().to_string(), "mail": group.first(), "proxyAddresses": proxies})
@@ -187,9 +187,9 @@ impl Tenant {
         if new.display_name.trim().is_empty() {
             return Err(Rejection(400, "ErrorInvalidProperty"));
         }
-        let taken =
+        let has_name =
             |folder: &Folder| folder.parent == request.route.folder && same_name(&folder.name, &new.display_name);
-        if mailbox.folders.iter().any(taken) {
+        if mailbox.folders.iter().any(has_name) {
             return Err(Rejection(409, "ErrorFolderExists"));
         }
         let folder = Folder {
@@ -218,11 +218,11 @@ impl Tenant {
             message.folder_id == request.folder()
                 && by_id.iter().flatten().all(|id| same_name(id, &message.internet_message_id))
                 && by_property.as_deref().is_none_or(|property| match property {
-                    [id, value] => message.properties.get(id).is_some_and(|own| same_name(own, value)),
+                    [id, value] => message.properties.get(id).is_some_and(|stored| same_name(stored, value)),
                     _ => false,
                 })
         });
-        let found = found.map(|message| message.shown(query)).collect::<Result<_, _>>()?;
+        let found = found.map(|message| message.selected_json(query)).collect::<Result<_, _>>()?;
         query.page(found, self.host(request), request.path)
     }
 
@@ -230,10 +230,10 @@ impl Tenant {
         let (quirks, rejected) = (self.quirks, self.rejected_recipients.clone());
         let user = self.user(&request.route.owner)?;
         let proxies = user.proxies.iter().filter_map(|proxy| Some(proxy.split_once(':')?.1.to_owned()));
-        let own: Vec<_> = proxies.chain(user.mail.clone()).chain([user.name.clone()]).collect();
+        let addresses: Vec<_> = proxies.chain(user.mail.clone()).chain([user.name.clone()]).collect();
         let mailbox = self.mailbox(&request.route.owner)?;
-        mailbox.fileable(request.folder())?;
-        let message = create(request.body, &own, request.folder(), (quirks, &rejected))?;
+        mailbox.check_accepts_messages(request.folder())?;
+        let message = create(request.body, &addresses, request.folder(), (quirks, &rejected))?;
         mailbox.reserve(request.body.len())?;
         let body = message.json();
         mailbox.messages.push(message);
@@ -252,8 +252,8 @@ impl Tenant {
             return Err(Rejection(413, "RequestEntityTooLarge"));
         }
         let mailbox = self.mailbox(&request.route.owner)?;
-        mailbox.fileable(request.folder())?;
-        let message = imported(request.body, request.folder(), quirks)?;
+        mailbox.check_accepts_messages(request.folder())?;
+        let message = parse_mime(request.body, request.folder(), quirks)?;
         mailbox.reserve(request.body.len())?;
         let body = message.json();
         mailbox.messages.push(message);
@@ -270,7 +270,7 @@ impl Tenant {
     fn move_message(&mut self, request: &GraphRequest<'_>) -> Outcome {
         let destination: Destination = request.json()?;
         let mailbox = self.mailbox(&request.route.owner)?;
-        mailbox.fileable(&destination.destination_id)?;
+        mailbox.check_accepts_messages(&destination.destination_id)?;
         let message = mailbox.message(request.message())?;
         message.folder_id = destination.destination_id;
         if !request.keeps_ids() {
@@ -309,7 +309,7 @@ impl Tenant {
             return Err(Rejection(400, "ErrorAttachmentSizeLimitExceeded"));
         }
         let session = Uuid::new_v4().to_string();
-        let host = if self.quirks.uploads_elsewhere { "http://elsewhere.example" } else { request.url };
+        let host = if self.quirks.uploads_to_other_host { "http://elsewhere.example" } else { request.url };
         let body = json!({
             "uploadUrl": format!("{host}/upload/{session}?authtoken={}", Uuid::new_v4()),
             "expirationDateTime": "2126-01-01T00:00:00Z",
@@ -318,7 +318,7 @@ impl Tenant {
         let upload = Upload {
             user: request.route.owner.clone(),
             message: request.message().into(),
-            name: clipped(item.name, self.quirks),
+            name: truncated_name(item.name, self.quirks),
             content_type: item.content_type,
             content_id: item.content_id,
             size: item.size,
@@ -328,7 +328,7 @@ impl Tenant {
         Ok(Reply::json(201, &body))
     }
 
-    fn take_piece(&mut self, request: &GraphRequest<'_>) -> Outcome {
+    fn receive_piece(&mut self, request: &GraphRequest<'_>) -> Outcome {
         if request.headers.contains_key(header::AUTHORIZATION) {
             return Err(Rejection(400, "AuthorizationNotAllowed"));
         }
@@ -349,7 +349,7 @@ impl Tenant {
         if received < upload.size {
             let next = [format!("{received}-")];
             let until = "2126-01-01T00:00:00Z";
-            let body = if self.quirks.capital_members {
+            let body = if self.quirks.capitalizes_members {
                 json!({"ExpirationDateTime": until, "NextExpectedRanges": next})
             } else {
                 json!({"expirationDateTime": until, "nextExpectedRanges": next})
@@ -367,19 +367,20 @@ impl Tenant {
     }
 }
 
-/// User names in Entra have a restricted set of characters. A name that begins with `$` is valid in parentheses and quotes only.
+/// Returns whether a name is a user name. User names in Entra have a restricted set of characters. A name that begins
+/// with `$` is valid in parentheses and quotes only.
 fn is_user_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~@".contains(&byte))
 }
 
-/// `bytes first-last/size`.
+/// Parses a range of the form `bytes first-last/size`.
 fn range(value: &str) -> Option<(usize, usize, usize)> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
 }
 
-/// Exchange compares strings in filters, and the names of folders, case-insensitively.
+/// Compares names as Exchange does. Exchange compares strings in filters, and the names of folders, case-insensitively.
 fn same_name(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

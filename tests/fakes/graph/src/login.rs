@@ -87,7 +87,7 @@ impl Login {
     }
 
     /// Checks that the `Authorization` header holds a valid token.
-    pub(crate) fn admits(&self, authorization: Option<&str>) -> Result<(), Rejection> {
+    pub(crate) fn check_token(&self, authorization: Option<&str>) -> Result<(), Rejection> {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let expires = token.and_then(|token| self.tokens.get(token));
         match expires {
@@ -96,7 +96,7 @@ impl Login {
         }
     }
 
-    /// `url` is the URL of the fake, for Graph and for the login endpoint.
+    /// Responds to a request for a token. `url` is the URL of the fake, for Graph and for the login endpoint.
     pub(crate) fn token(&mut self, tenant: &str, content_type: Option<&str>, body: &[u8], url: &str) -> Reply {
         match self.grant(tenant, content_type, body, url) {
             Ok(body) => Reply::json(200, &body),
@@ -163,11 +163,11 @@ impl Login {
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate));
-        let timely = claims.nbf <= now + MAX_CLOCK_SKEW_SECONDS
+        let is_in_time = claims.nbf <= now + MAX_CLOCK_SKEW_SECONDS
             && claims.exp > now - MAX_CLOCK_SKEW_SECONDS
             && claims.exp > claims.nbf
             && claims.exp - claims.nbf <= MAX_ASSERTION_SECONDS;
-        let ours = header.alg == "PS256"
+        let is_for_this_application = header.alg == "PS256"
             && header.typ == "JWT"
             && header.thumbprint == thumbprint
             && claims.aud == audience
@@ -177,6 +177,6 @@ impl Login {
             .ok()?
             .verify_signature(webpki::ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY, signed.as_bytes(), &signature)
             .ok()?;
-        (timely && ours && self.used.insert(claims.jti)).then_some(())
+        (is_in_time && is_for_this_application && self.used.insert(claims.jti)).then_some(())
     }
 }

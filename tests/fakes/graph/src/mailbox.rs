@@ -23,7 +23,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user with a mailbox, whose user name is also their address.
+    /// Creates a user with a mailbox, whose user name is also their address.
     pub fn new(name: &str) -> Self {
         Self {
             id: Uuid::new_v4().to_string(),
@@ -34,39 +34,39 @@ impl User {
         }
     }
 
-    /// With another address than the user name, or with none.
+    /// Sets an address that is not the user name, or removes the address.
     #[must_use]
     pub fn mail(self, mail: Option<&str>) -> Self {
         let proxies = mail.map(|mail| format!("SMTP:{mail}")).into_iter().collect();
         Self { mail: mail.map(Into::into), proxies, ..self }
     }
 
-    /// With one more address.
+    /// Adds an address.
     #[must_use]
     pub fn alias(mut self, address: &str) -> Self {
         self.proxies.push(format!("smtp:{address}"));
         self
     }
 
-    /// With an address in `mail` that is not in `proxyAddresses`.
+    /// Removes the address in `mail` from `proxyAddresses`.
     #[must_use]
     pub fn without_proxies(self) -> Self {
         Self { proxies: Vec::new(), ..self }
     }
 
-    /// Without a mailbox; `code` is the error that reports it.
+    /// Removes the mailbox; `code` is the error that reports it.
     #[must_use]
     pub fn without_mailbox(self, code: &'static str) -> Self {
         Self { mailbox: Err((404, code)), ..self }
     }
 
-    /// With a mailbox that the application may not use.
+    /// Denies the application access to the mailbox.
     #[must_use]
     pub fn out_of_scope(self) -> Self {
         Self { mailbox: Err((403, "ErrorAccessDenied")), ..self }
     }
 
-    /// With a search folder of this name, which is listed before other folders.
+    /// Adds a search folder of this name, which is listed before other folders.
     #[must_use]
     pub fn search_folder(mut self, name: &str) -> Self {
         if let Ok(mailbox) = &mut self.mailbox {
@@ -77,7 +77,7 @@ impl User {
         self
     }
 
-    /// With an ordinary folder of this name.
+    /// Adds an ordinary folder of this name.
     #[must_use]
     pub fn folder(mut self, name: &str) -> Self {
         if let Ok(mailbox) = &mut self.mailbox {
@@ -88,7 +88,7 @@ impl User {
         self
     }
 
-    /// With this mailbox quota.
+    /// Sets the quota of the mailbox.
     #[must_use]
     pub fn quota(mut self, bytes: usize) -> Self {
         if let Ok(mailbox) = &mut self.mailbox {
@@ -103,7 +103,7 @@ impl User {
 }
 
 /// The id of Deleted Items in every mailbox.
-pub(crate) const BIN: &str = "AAMkBin";
+pub(crate) const DELETED_ITEMS: &str = "AAMkBin";
 
 /// A mailbox.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +119,7 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     pub(crate) parent: Option<String>,
     pub(crate) hidden: bool,
-    /// A view of messages elsewhere: nothing can be created in it.
+    /// `true` for a view of messages of other folders: nothing can be created in it.
     pub(crate) is_search_folder: bool,
 }
 
@@ -185,7 +185,7 @@ impl StoredAttachment {
         Self { id: new_id(), name, content_type, content_id: None, bytes }
     }
 
-    /// Exchange includes properties in the size, so it exceeds the size of the content.
+    /// Returns the JSON of the file. Exchange includes properties in the size, so it exceeds the size of the content.
     pub(crate) fn json(&self) -> Value {
         let size = self.bytes.len() + 237;
         json!({
@@ -214,8 +214,9 @@ impl StoredMessage {
         })
     }
 
-    /// With the expanded extended properties that the message has, and with its headers if they are selected.
-    pub(crate) fn shown(&self, query: &Query) -> Result<Value, Rejection> {
+    /// Returns the JSON with the expanded extended properties that the message has, and with its headers if they are
+    /// selected.
+    pub(crate) fn selected_json(&self, query: &Query) -> Result<Value, Rejection> {
         let mut json = self.json();
         if query.selects("internetMessageHeaders") {
             let headers = self.headers.iter().map(|(name, value)| json!({"name": name, "value": value}));
@@ -246,7 +247,7 @@ impl Mailbox {
     }
 
     /// Checks that messages can be created in a folder.
-    pub(crate) fn fileable(&self, id: &str) -> Result<(), Rejection> {
+    pub(crate) fn check_accepts_messages(&self, id: &str) -> Result<(), Rejection> {
         if self.folder(id)?.is_search_folder { Err(Rejection(400, "ErrorInvalidOperation")) } else { Ok(()) }
     }
 
@@ -257,8 +258,8 @@ impl Mailbox {
     /// Returns whether a folder and its parents are visible and outside Deleted Items.
     pub(crate) fn is_visible(&self, folder: &Folder) -> bool {
         let parent = folder.parent.as_deref().and_then(|parent| self.folder(parent).ok());
-        let binned = folder.parent.as_deref() == Some(BIN);
-        !folder.hidden && !binned && parent.is_none_or(|parent| self.is_visible(parent))
+        let is_deleted = folder.parent.as_deref() == Some(DELETED_ITEMS);
+        !folder.hidden && !is_deleted && parent.is_none_or(|parent| self.is_visible(parent))
     }
 
     pub(crate) fn reserve(&self, bytes: usize) -> Result<(), Rejection> {
@@ -269,8 +270,8 @@ impl Mailbox {
         }
     }
 
-    /// All messages, with the name and the visibility of their folders.
-    pub(crate) fn listed(&self) -> Vec<StoredMessage> {
+    /// Returns all messages, with the name and the visibility of their folders.
+    pub(crate) fn all_messages(&self) -> Vec<StoredMessage> {
         let described = |message: &StoredMessage| {
             let folder = self.folder(&message.folder_id).ok();
             StoredMessage {
@@ -283,7 +284,7 @@ impl Mailbox {
     }
 }
 
-/// A property's id as Graph shows it: a tag without leading zeros, in lower case.
+/// Returns a property's id as Graph shows it: a tag without leading zeros, in lower case.
 fn id_as_shown(id: &str) -> String {
     match id.split_once(" 0x") {
         Some((kind, tag)) => format!("{kind} 0x{}", tag.trim_start_matches('0').to_ascii_lowercase()),
@@ -297,7 +298,7 @@ pub(crate) struct Tenant {
     pub(crate) users: Vec<User>,
     /// The addresses of each group.
     pub(crate) groups: Vec<Vec<String>>,
-    /// `true` if the application may read groups.
+    /// `true` if the application may not read groups.
     pub(crate) denies_groups: bool,
     /// Addresses in lower case that are rejected as recipient or sender.
     pub(crate) rejected_recipients: HashSet<String>,
@@ -335,13 +336,13 @@ pub struct Quirks {
     /// Ignores PidTagMessageDeliveryTime.
     pub ignores_dates: bool,
     /// Capitalizes the names of the members in responses to pieces of an upload.
-    pub capital_members: bool,
+    pub capitalizes_members: bool,
     /// Links the next page of a list on another host.
-    pub links_elsewhere: bool,
+    pub links_to_other_host: bool,
     /// Returns upload URLs on another host, without TLS.
-    pub uploads_elsewhere: bool,
+    pub uploads_to_other_host: bool,
     /// Removes the last character of attachments' names.
-    pub clips_names: bool,
+    pub truncates_names: bool,
     /// Rejects requests to import MIME with a larger body, in bytes.
     pub max_mime_bytes: Option<usize>,
     /// Counts a megabyte of a file as 1,048,576 bytes instead of 1,000,000. A request still has at most 4,000,000 bytes.
@@ -356,7 +357,7 @@ impl Quirks {
 }
 
 impl Tenant {
-    /// By id or user name.
+    /// Finds a user by id or user name.
     pub(crate) fn user(&mut self, name: &str) -> Result<&mut User, Rejection> {
         let is = |user: &&mut User| user.id == name || user.name.eq_ignore_ascii_case(name);
         self.users.iter_mut().find(is).ok_or(Rejection(404, "Request_ResourceNotFound"))

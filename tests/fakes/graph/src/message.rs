@@ -102,15 +102,15 @@ impl NewAttachment {
         if bytes.len() >= quirks.megabytes(MAX_INLINE_MEGABYTES) {
             return Err(Rejection(413, "ErrorMessageSizeExceeded"));
         }
-        let mut stored = StoredAttachment::new(clipped(self.name, quirks), self.content_type, bytes);
+        let mut stored = StoredAttachment::new(truncated_name(self.name, quirks), self.content_type, bytes);
         stored.content_id = self.content_id;
         Ok(stored)
     }
 }
 
-/// See [`Quirks::clips_names`].
-pub(crate) fn clipped(mut name: String, quirks: Quirks) -> String {
-    if quirks.clips_names {
+/// Truncates a name, see [`Quirks::truncates_names`].
+pub(crate) fn truncated_name(mut name: String, quirks: Quirks) -> String {
+    if quirks.truncates_names {
         name.pop();
     }
     name
@@ -138,11 +138,11 @@ pub(crate) fn create(
     if to.iter().chain(&from).any(|(_, address)| rejected.contains(&address.to_ascii_lowercase())) {
         return Err(Rejection(400, "ErrorInvalidRecipients"));
     }
-    let foreign = |(_, address): &(String, String)| !owner.iter().any(|own| own.eq_ignore_ascii_case(address));
-    if quirks.refuses_foreign_from && from.as_ref().is_some_and(foreign) {
+    let is_foreign = |(_, address): &(String, String)| !owner.iter().any(|own| own.eq_ignore_ascii_case(address));
+    if quirks.refuses_foreign_from && from.as_ref().is_some_and(is_foreign) {
         return Err(Rejection(400, "ErrorSendAsDenied"));
     }
-    if quirks.max_recipients.is_some_and(|most| to.len() > most) {
+    if quirks.max_recipients.is_some_and(|max| to.len() > max) {
         return Err(Rejection(400, TOO_MANY_RECIPIENTS));
     }
     let flags = properties.get("Integer 0x0E07").map_or(8, |flags| flags.parse().unwrap_or(8_u32));
@@ -184,10 +184,10 @@ pub(crate) fn message_id(id: Option<String>) -> Result<String, Rejection> {
     }
 }
 
-/// At most five, never an empty list, names starting with `x-`, values of at most 995 characters.
+/// Checks header fields: at most five, never an empty list, names starting with `x-`, values of at most 995 characters.
 fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Rejection> {
     let Some(headers) = headers else { return Ok(Vec::new()) };
-    let good = |header: &Named| {
+    let is_valid = |header: &Named| {
         header.name.starts_with("x-")
             && header.name.len() > 2
             && header.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
@@ -195,7 +195,7 @@ fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Rejecti
             && header.value.chars().count() <= 995
             && !header.value.contains(['\r', '\n'])
     };
-    if headers.is_empty() || headers.len() > 5 || !headers.iter().all(good) {
+    if headers.is_empty() || headers.len() > 5 || !headers.iter().all(is_valid) {
         return Err(Rejection(400, "InvalidInternetMessageHeader"));
     }
     Ok(headers.into_iter().map(|header| (header.name, header.value)).collect())
@@ -204,41 +204,41 @@ fn headers(headers: Option<Vec<Named>>) -> Result<Vec<(String, String)>, Rejecti
 fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Rejection> {
     let mut kept = BTreeMap::new();
     for Property { id, value } in properties {
-        let good = match id.split_once(' ') {
+        let is_valid = match id.split_once(' ') {
             Some(("Integer", tag)) => is_tag(tag) && value.parse::<i32>().is_ok(),
             Some(("SystemTime", tag)) => is_tag(tag) && value.parse::<Timestamp>().is_ok(),
             Some(("String", tag)) => is_tag(tag) || is_name(tag),
             Some(("Binary", tag)) => is_tag(tag) && STANDARD.decode(&value).is_ok(),
             _ => false,
         };
-        if !good || kept.insert(id, value).is_some() {
+        if !is_valid || kept.insert(id, value).is_some() {
             return Err(Rejection(400, "ErrorInvalidProperty"));
         }
     }
     Ok(kept)
 }
 
-/// `0x0E07`.
+/// Returns whether a text is a tag, such as `0x0E07`.
 fn is_tag(tag: &str) -> bool {
     tag.strip_prefix("0x").is_some_and(|hex| hex.len() == 4 && u16::from_str_radix(hex, 16).is_ok())
 }
 
-/// `{guid} Name Something`.
+/// Returns whether a text is a named property: `{guid} Name Something`.
 fn is_name(name: &str) -> bool {
     let Some((guid, name)) = name.split_once(" Name ") else { return false };
     let guid = guid.strip_prefix('{').and_then(|guid| guid.strip_suffix('}'));
     guid.is_some_and(|guid| guid.parse::<uuid::Uuid>().is_ok()) && !name.is_empty()
 }
 
-/// A sender or recipient. Only the syntax of the address is checked.
+/// Reads a sender or recipient. Only the syntax of the address is checked.
 fn party(recipient: Recipient) -> Result<(String, String), Rejection> {
     let EmailAddress { name, address } = recipient.email_address;
-    let good = address.split_once('@').is_some_and(|(local, domain)| {
+    let is_valid = address.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty()
             && !domain.is_empty()
             && !domain.starts_with('.')
             && address.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte))
             && !domain.contains('@')
     });
-    if good { Ok((name, address)) } else { Err(Rejection(400, "ErrorInvalidRecipients")) }
+    if is_valid { Ok((name, address)) } else { Err(Rejection(400, "ErrorInvalidRecipients")) }
 }

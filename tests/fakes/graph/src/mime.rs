@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Creates a message from the body of a request.
-pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<StoredMessage, Rejection> {
+pub(crate) fn parse_mime(body: &[u8], folder: &str, quirks: Quirks) -> Result<StoredMessage, Rejection> {
     let mime = STANDARD.decode(body).map_err(|_| Rejection(400, "ErrorMimeContentInvalidBase64String"))?;
-    if !has_crlf_alone(&mime) {
+    if !has_only_crlf(&mime) {
         return Err(Rejection(400, "ErrorMimeContentInvalid"));
     }
     let parsed = MessageParser::default().parse(&mime).ok_or(Rejection(400, "ErrorMimeContentInvalid"))?;
@@ -54,7 +54,7 @@ pub(crate) fn imported(body: &[u8], folder: &str, quirks: Quirks) -> Result<Stor
 }
 
 /// Returns whether every line ends with CRLF.
-fn has_crlf_alone(mime: &[u8]) -> bool {
+fn has_only_crlf(mime: &[u8]) -> bool {
     let ends = mime.windows(2).filter(|pair| *pair == b"\r\n").count();
     let count = |wanted| mime.iter().filter(|&&byte| byte == wanted).count();
     ends > 0 && count(b'\r') == ends && count(b'\n') == ends

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::reply::{Outcome, Rejection, Reply};
 
 /// The default page size.
-const PAGE: usize = 10;
+const PAGE_ENTRIES: usize = 10;
 
-const KNOWN: &[&str] = &["$expand", "$filter", "$select", "$skip", "includeHiddenFolders"];
+const SUPPORTED_OPTIONS: &[&str] = &["$expand", "$filter", "$select", "$skip", "includeHiddenFolders"];
 
 /// The options of a request.
 pub(crate) struct Query(HashMap<String, String>);
@@ -26,7 +26,7 @@ impl Query {
                 Err(_) => Err(Rejection(400, "BadRequest")),
             };
             let name = decode(name)?;
-            if !KNOWN.contains(&name.as_str()) || options.insert(name, decode(value)?).is_some() {
+            if !SUPPORTED_OPTIONS.contains(&name.as_str()) || options.insert(name, decode(value)?).is_some() {
                 return Err(Rejection(400, "BadRequest"));
             }
         }
@@ -50,9 +50,9 @@ impl Query {
         self.0.get("includeHiddenFolders").is_some_and(|value| value == "true")
     }
 
-    /// The selected members of an object, its `id` and the expanded members.
-    pub(crate) fn select(&self, thing: Value) -> Value {
-        let (true, Value::Object(members)) = (self.0.contains_key("$select"), &thing) else { return thing };
+    /// Returns the selected members of an object, its `id` and the expanded members.
+    pub(crate) fn select(&self, value: Value) -> Value {
+        let (true, Value::Object(members)) = (self.0.contains_key("$select"), &value) else { return value };
         let always = ["id", "singleValueExtendedProperties", "@odata.type"];
         let chosen: Map<_, _> = members
             .iter()
@@ -62,19 +62,19 @@ impl Query {
         Value::Object(chosen)
     }
 
-    /// A page of a list, with a link to the next.
+    /// Returns a page of a list, with a link to the next.
     pub(crate) fn page(&self, all: Vec<Value>, url: &str, path: &str) -> Outcome {
         let skip = match self.0.get("$skip") {
             None => 0,
             Some(skip) => skip.parse::<usize>().map_err(|_| Rejection(400, "BadRequest"))?,
         };
         let total = all.len();
-        let value: Vec<_> = all.into_iter().skip(skip).take(PAGE).map(|thing| self.select(thing)).collect();
-        let mut body = json!({ "value": value });
-        if skip + PAGE < total {
+        let entries: Vec<_> = all.into_iter().skip(skip).take(PAGE_ENTRIES).map(|value| self.select(value)).collect();
+        let mut body = json!({ "value": entries });
+        if skip + PAGE_ENTRIES < total {
             let mut options: Vec<_> = self.0.iter().filter(|(name, _)| *name != "$skip").collect();
             options.sort();
-            let mut link = format!("{url}{path}?$skip={}", skip + PAGE);
+            let mut link = format!("{url}{path}?$skip={}", skip + PAGE_ENTRIES);
             for (name, value) in options {
                 let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
                 link.push_str(&format!("&{name}={value}"));
@@ -85,7 +85,7 @@ impl Query {
     }
 }
 
-/// The literals of a filter of this form, in which `{}` marks a literal.
+/// Returns the literals of a filter of this form, in which `{}` marks a literal.
 pub(crate) fn literals(shape: &str, filter: &str) -> Option<Vec<String>> {
     let mut rest = filter;
     let mut found = Vec::new();

@@ -46,7 +46,7 @@ impl Reply {
         Self::error_with(status, code, "")
     }
 
-    /// An error with this text in its message.
+    /// Creates an error with this text in its message.
     pub(crate) fn error_with(status: u16, code: &str, text: &str) -> Self {
         // Like Graph, the message repeats personal data, which a client must not pass on.
         let message = format!("{code}: the request of ada@example.com in the tenant contoso cannot be served. {text}");

@@ -17,11 +17,11 @@ use axum::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    connection::{CuttableListener, Scissors},
+    connection::{BreakableListener, ConnectionBreaker},
     fault::{Fault, On, Script},
     graph::GraphRequest,
     login::Login,
-    mailbox::{BIN, Quirks, StoredMessage, Tenant, User},
+    mailbox::{DELETED_ITEMS, Quirks, StoredMessage, Tenant, User},
     reply::{Rejection, Reply},
     route::{Kind, Route},
 };
@@ -36,10 +36,10 @@ pub const CLIENT_ID: &str = "b7d0e1a2-94c3-4f5e-8d21-5c6f7e8a9b10";
 pub const CLIENT_SECRET: &str = "first~client.secret";
 
 /// Maximum number of concurrent requests to one mailbox.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_REQUESTS: usize = 4;
 
 /// Upper bound of a request body that is read, above every limit of Graph.
-const LONGEST_BODY: usize = 64 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A running fake. It ends when it is dropped.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Default)]
 struct Traffic {
     seen: Vec<Kind>,
-    under_way: HashMap<String, usize>,
+    in_progress: HashMap<String, usize>,
     peak: HashMap<String, usize>,
     longest: usize,
 }
@@ -93,17 +93,17 @@ impl GraphFake {
             latency: Mutex::default(),
         });
         let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
-        let service = app.into_make_service_with_connect_info::<Scissors>();
-        let server = tokio::spawn(async move { axum::serve(CuttableListener(listener), service).await });
+        let service = app.into_make_service_with_connect_info::<ConnectionBreaker>();
+        let server = tokio::spawn(async move { axum::serve(BreakableListener(listener), service).await });
         Ok(Self { url, shared, server })
     }
 
-    /// The URL of Graph, without a path.
+    /// Returns the URL of Graph, without a path.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The URL of the login endpoint, without a path.
+    /// Returns the URL of the login endpoint, without a path.
     pub fn login_url(&self) -> &str {
         &self.url
     }
@@ -133,7 +133,7 @@ impl GraphFake {
         lock(&self.shared.tenant).rejected_addresses.insert(address.to_owned());
     }
 
-    /// The length of the longest request body, uploads included, in bytes.
+    /// Returns the length of the longest request body, uploads included, in bytes.
     pub fn longest_request(&self) -> usize {
         lock(&self.shared.traffic).longest
     }
@@ -155,7 +155,7 @@ impl GraphFake {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
         for deleted in mailbox.folders.iter_mut().filter(|known| known.parent.is_none() && known.name == folder) {
-            deleted.parent = Some(BIN.to_owned());
+            deleted.parent = Some(DELETED_ITEMS.to_owned());
         }
     }
 
@@ -163,16 +163,16 @@ impl GraphFake {
     pub fn remove_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
-        let of_name = |folder_: &crate::mailbox::Folder| folder_.name == folder;
-        let gone: Vec<_> =
+        let of_name = |candidate: &crate::mailbox::Folder| candidate.name == folder;
+        let removed: Vec<_> =
             mailbox.folders.iter().filter(|folder| of_name(folder)).map(|folder| folder.id.clone()).collect();
-        let is_gone = |folder: &crate::mailbox::Folder| {
-            gone.contains(&folder.id) || folder.parent.as_ref().is_some_and(|parent| gone.contains(parent))
+        let is_removed = |folder: &crate::mailbox::Folder| {
+            removed.contains(&folder.id) || folder.parent.as_ref().is_some_and(|parent| removed.contains(parent))
         };
-        let lost: Vec<_> =
-            mailbox.folders.iter().filter(|folder| is_gone(folder)).map(|folder| folder.id.clone()).collect();
-        mailbox.folders.retain(|folder| !lost.contains(&folder.id));
-        mailbox.messages.retain(|message| !lost.contains(&message.folder_id));
+        let removed_ids: Vec<_> =
+            mailbox.folders.iter().filter(|folder| is_removed(folder)).map(|folder| folder.id.clone()).collect();
+        mailbox.folders.retain(|folder| !removed_ids.contains(&folder.id));
+        mailbox.messages.retain(|message| !removed_ids.contains(&message.folder_id));
     }
 
     /// Changes the quirks of the tenant.
@@ -233,17 +233,18 @@ impl GraphFake {
         lock(&self.shared.script).clear();
     }
 
-    /// All messages of a mailbox, in every folder. Empty if the mailbox does not exist.
+    /// Returns all messages of a mailbox, in every folder. Empty if the mailbox does not exist.
     pub fn messages(&self, user: &str) -> Vec<StoredMessage> {
-        lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.listed()).unwrap_or_default()
+        lock(&self.shared.tenant).mailbox(user).map(|mailbox| mailbox.all_messages()).unwrap_or_default()
     }
 
-    /// The messages that the owner of the mailbox sees, without those in Deleted Items.
+    /// Returns the messages that the owner of the mailbox sees, without those in Deleted Items.
     pub fn visible(&self, user: &str) -> Vec<StoredMessage> {
         self.messages(user).into_iter().filter(|message| message.visible).collect()
     }
 
-    /// The names of the folders that the owner of the mailbox sees, in the order of their creation, without Deleted Items.
+    /// Returns the names of the folders that the owner of the mailbox sees, in the order of their creation, without
+    /// Deleted Items.
     pub fn visible_folders(&self, user: &str) -> Vec<String> {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return Vec::new() };
@@ -251,12 +252,12 @@ impl GraphFake {
         visible.map(|folder| folder.name.clone()).collect()
     }
 
-    /// The received requests in order, including those with a fault.
+    /// Returns the received requests in order, including those with a fault.
     pub fn requests(&self) -> Vec<Kind> {
         lock(&self.shared.traffic).seen.clone()
     }
 
-    /// The number of received requests of a kind.
+    /// Returns the number of received requests of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.requests().into_iter().filter(|seen| *seen == kind).count()
     }
@@ -266,7 +267,7 @@ impl GraphFake {
         lock(&self.shared.traffic).seen.clear();
     }
 
-    /// The maximum number of concurrent requests that one mailbox has had.
+    /// Returns the maximum number of concurrent requests that one mailbox has had.
     pub fn peak(&self, user: &str) -> usize {
         let id = lock(&self.shared.tenant).user(user).map(|user| user.id.clone()).unwrap_or_default();
         lock(&self.shared.traffic).peak.get(&id).copied().unwrap_or_default()
@@ -280,17 +281,17 @@ impl Drop for GraphFake {
 }
 
 /// A request to a mailbox, counted while it is in progress.
-struct Turn {
+struct RequestInProgress {
     shared: Arc<Shared>,
     mailbox: Option<String>,
 }
 
-impl Turn {
-    fn take(shared: &Arc<Shared>, route: &Route) -> Self {
+impl RequestInProgress {
+    fn begin(shared: &Arc<Shared>, route: &Route) -> Self {
         let mailbox = shared.mailbox_of(route);
         if let Some(mailbox) = &mailbox {
             let mut traffic = lock(&shared.traffic);
-            let now = traffic.under_way.entry(mailbox.clone()).or_default();
+            let now = traffic.in_progress.entry(mailbox.clone()).or_default();
             *now += 1;
             let now = *now;
             let peak = traffic.peak.entry(mailbox.clone()).or_default();
@@ -299,24 +300,27 @@ impl Turn {
         Self { shared: Arc::clone(shared), mailbox }
     }
 
-    fn is_one_too_many(&self) -> bool {
+    fn exceeds_limit(&self) -> bool {
         let Some(mailbox) = &self.mailbox else { return false };
-        lock(&self.shared.traffic).under_way.get(mailbox).is_some_and(|under_way| *under_way > AT_ONCE)
+        lock(&self.shared.traffic)
+            .in_progress
+            .get(mailbox)
+            .is_some_and(|in_progress| *in_progress > MAX_CONCURRENT_REQUESTS)
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestInProgress {
     fn drop(&mut self) {
         if let Some(mailbox) = &self.mailbox
-            && let Some(under_way) = lock(&self.shared.traffic).under_way.get_mut(mailbox)
+            && let Some(in_progress) = lock(&self.shared.traffic).in_progress.get_mut(mailbox)
         {
-            *under_way -= 1;
+            *in_progress -= 1;
         }
     }
 }
 
 impl Shared {
-    /// The mailbox of a request; `None` for requests to the directory.
+    /// Returns the mailbox of a request; `None` for requests to the directory.
     fn mailbox_of(&self, route: &Route) -> Option<String> {
         let mut tenant = lock(&self.tenant);
         let owner = match route.kind {
@@ -334,7 +338,7 @@ impl Shared {
             return lock(&self.login).token(&request.route.owner, content_type, request.body, &self.url);
         }
         if request.route.kind != Kind::Upload
-            && let Err(refused) = lock(&self.login).admits(header(header::AUTHORIZATION))
+            && let Err(refused) = lock(&self.login).check_token(header(header::AUTHORIZATION))
         {
             return refused.into();
         }
@@ -348,14 +352,14 @@ fn graph_request<'a>(route: &'a Route, head: &'a Parts, body: &'a [u8], url: &'a
 
 async fn serve(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    ConnectInfo(breaker): ConnectInfo<ConnectionBreaker>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
     let route = Route::of(&head.method, &head.uri);
-    let turn = Turn::take(&shared, &route);
+    let in_progress_guard = RequestInProgress::begin(&shared, &route);
     lock(&shared.traffic).seen.push(route.kind);
-    let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return Reply::from(Rejection(413, "RequestEntityTooLarge")).into_response();
     };
     let fault = lock(&shared.script).next(route.kind, &head.uri, &body);
@@ -363,7 +367,7 @@ async fn serve(
         let mut traffic = lock(&shared.traffic);
         traffic.longest = traffic.longest.max(body.len());
     }
-    if turn.is_one_too_many() {
+    if in_progress_guard.exceeds_limit() {
         return Reply::error(429, "ApplicationThrottled").with("retry-after", "1").into_response();
     }
     let latency = *lock(&shared.latency);
@@ -386,12 +390,12 @@ async fn serve(
             if done.is_success() { refuse(refusal) } else { done }
         }
         Some(Fault::Reset) => {
-            scissors.cut();
+            breaker.break_connection();
             Reply::empty(500)
         }
         Some(Fault::LoseResponse) => {
             let done = shared.perform(&request);
-            scissors.cut();
+            breaker.break_connection();
             done
         }
         Some(Fault::Respond { status, headers, body }) => Reply::raw(status, headers, body),
@@ -410,12 +414,12 @@ async fn serve(
                 gate.pass().await;
                 shared.perform(&graph_request(&route, &head, &body, &shared.url));
                 gate.note_done();
-                drop(turn);
+                drop(in_progress_guard);
             });
-            scissors.cut();
+            breaker.break_connection();
             return Reply::empty(500).into_response();
         }
     };
-    drop(turn);
+    drop(in_progress_guard);
     reply.into_response()
 }

@@ -102,17 +102,17 @@ impl Courier {
         }
     }
 
-    /// The value of `IMAP_HOST`.
+    /// Returns the value of `IMAP_HOST`.
     pub fn host(&self) -> String {
         format!("imap://127.0.0.1:{}", self.port)
     }
 
-    /// The port on this machine.
+    /// Returns the port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -120,7 +120,7 @@ impl Courier {
         self.client(user)?.copies(&format!("INBOX.{folder}"))
     }
 
-    /// A connection of a user.
+    /// Returns a connection of a user.
     ///
     /// # Errors
     /// The server rejects the login.
@@ -183,7 +183,7 @@ impl Shared {
         }
     }
 
-    /// The user whose mailbox this account may open.
+    /// Returns the user whose mailbox this account may open.
     fn user(&self, mailbox: &str, account: &str, password: &str) -> Option<&str> {
         let expected = if account == PROXY && mailbox != PROXY { PROXY_PASSWORD } else { PASSWORD };
         let allowed = password == expected && (account == PROXY || account == mailbox);

@@ -95,17 +95,17 @@ impl Cyrus {
         }
     }
 
-    /// The value of `IMAP_HOST`.
+    /// Returns the value of `IMAP_HOST`.
     pub fn host(&self) -> String {
         format!("imap://127.0.0.1:{}", self.port)
     }
 
-    /// The port on this machine.
+    /// Returns the port on this machine.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// All messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -113,7 +113,7 @@ impl Cyrus {
         self.client(user)?.copies(&format!("INBOX/{folder}"))
     }
 
-    /// A connection of a user.
+    /// Returns a connection of a user.
     ///
     /// # Errors
     /// The server rejects the login.
@@ -121,7 +121,7 @@ impl Cyrus {
         Client::connect(self.port, None, user, PASSWORD)
     }
 
-    /// A connection of the administrator.
+    /// Returns a connection of the administrator.
     ///
     /// # Errors
     /// The server rejects the login.

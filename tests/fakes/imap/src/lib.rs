@@ -26,7 +26,7 @@ const PASSWORD: &str = "own";
 /// Time limit of the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The directory into which `tests/install-tools` has unpacked a server.
+/// Returns the directory into which `tests/install-tools` has unpacked a server.
 fn package(name: &str, program: &str) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("packages").join(name).join("root");
     if root.join(program).exists() {
@@ -36,7 +36,7 @@ fn package(name: &str, program: &str) -> io::Result<PathBuf> {
     }
 }
 
-/// The search path of the libraries that were unpacked with a server.
+/// Returns the search path of the libraries that were unpacked with a server.
 fn library_path(root: &Path) -> io::Result<String> {
     let mut directories = vec![root.join("usr/lib")];
     for parent in ["usr/lib", "lib"] {

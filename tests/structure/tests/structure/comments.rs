@@ -22,7 +22,7 @@ fn doc_comment_begins_with_no_question_word() {
     for directory in ["functions", "infra", "shared", "tests"] {
         let mut files = Vec::new();
         sources(&root.join(directory), &mut files);
-        assert!(!files.is_empty(), "{directory} has source files");
+        assert!(!files.is_empty(), "{directory} has no source files");
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
             let lines = std::iter::once("").chain(text.lines()).zip(text.lines()).enumerate();
@@ -34,7 +34,7 @@ fn doc_comment_begins_with_no_question_word() {
     }
     assert!(
         found.is_empty(),
-        "say what it is (\"Number of …\") or does (\"Returns whether …\"):\n{}",
+        "doc comments must say what the item is (\"Number of …\") or does (\"Returns whether …\"):\n{}",
         found.join("\n")
     );
 }

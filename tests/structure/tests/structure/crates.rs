@@ -51,7 +51,7 @@ pub(crate) struct Member {
     dependencies: BTreeSet<String>,
 }
 
-/// The members of the workspace.
+/// Returns the members of the workspace.
 pub(crate) fn members() -> Vec<Member> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(env!("CARGO"))
@@ -124,7 +124,7 @@ fn pure_crates_have_no_input_or_output() {
     }
 }
 
-/// The crates of the product, each with the crates that it uses, from top to bottom.
+/// Returns the crates of the product, each with the crates that it uses, from top to bottom.
 fn picture() -> String {
     let levels = levels();
     let tests = ["pipeline-tests", "bench", "fuzz", "harness"];

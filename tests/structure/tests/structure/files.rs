@@ -36,7 +36,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
 }
 
 impl Paths {
-    /// A path as a module path from the crate's root; `None` for another crate's.
+    /// Converts a path to a module path from the crate's root; `None` for another crate's.
     fn absolute(&self, segments: &[String]) -> Option<Module> {
         let mut from = match segments.first()?.as_str() {
             "crate" => Vec::new(),
@@ -120,7 +120,8 @@ pub(crate) fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// The module of a file in its crate: `graph/mod.rs` and `graph.rs` are `graph`, `lib.rs` and `main.rs` the root.
+/// Returns the module of a file in its crate: `graph/mod.rs` and `graph.rs` are `graph`, `lib.rs` and `main.rs` the
+/// root.
 fn module(file: &Path, source: &Path) -> Module {
     let inside = file.strip_prefix(source).unwrap().with_extension("");
     let mut module: Module = inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
@@ -162,7 +163,7 @@ fn files(directory: &Path) -> Vec<File> {
         .collect()
 }
 
-/// The files that can be reached from a file.
+/// Returns the files that can be reached from a file.
 fn reached<'a>(from: &'a Module, imports: &BTreeMap<&'a Module, &'a BTreeSet<Module>>) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&Module> = vec![from];

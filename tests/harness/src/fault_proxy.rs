@@ -12,19 +12,19 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Treatment of a request.
+/// The fault of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cut {
+pub enum ConnectionFault {
     /// Forwards the request and the response.
-    Never,
+    None,
     /// Closes the connection before the request is executed.
-    Before,
+    BeforeExecution,
     /// Executes the request and closes the connection before the response.
-    After,
+    AfterExecution,
 }
 
 /// A running proxy with one request per connection. Dropping it stops the proxy.
-pub struct Cutter {
+pub struct FaultProxy {
     url: String,
     upstream: Arc<OnceLock<SocketAddr>>,
     server: JoinHandle<()>,
@@ -33,13 +33,13 @@ pub struct Cutter {
 /// Limit for the head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-impl Cutter {
+impl FaultProxy {
     /// Starts a proxy that calls `decide` with the head and body of each request. It forwards nothing before
     /// [`set_upstream`](Self::set_upstream).
     ///
     /// # Errors
     /// If no port is available.
-    pub async fn start(decide: impl Fn(&str) -> Cut + Send + Sync + 'static) -> io::Result<Self> {
+    pub async fn start(decide: impl Fn(&str) -> ConnectionFault + Send + Sync + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (upstream, decide) = (Arc::new(OnceLock::new()), Arc::new(decide));
@@ -66,16 +66,20 @@ impl Cutter {
     }
 }
 
-impl Drop for Cutter {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-async fn forward(mut client: TcpStream, upstream: SocketAddr, decide: &(dyn Fn(&str) -> Cut + Sync)) -> io::Result<()> {
+async fn forward(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    decide: &(dyn Fn(&str) -> ConnectionFault + Sync),
+) -> io::Result<()> {
     let Some(request) = request(&mut client).await? else { return Ok(()) };
-    let cut = decide(&String::from_utf8_lossy(&request));
-    if cut == Cut::Before {
+    let fault = decide(&String::from_utf8_lossy(&request));
+    if fault == ConnectionFault::BeforeExecution {
         return Ok(());
     }
     let mut server = TcpStream::connect(upstream).await?;
@@ -84,7 +88,7 @@ async fn forward(mut client: TcpStream, upstream: SocketAddr, decide: &(dyn Fn(&
     server.write_all(&[&request[..line], b"connection: close\r\n", &request[line..]].concat()).await?;
     let mut response = Vec::new();
     server.read_to_end(&mut response).await?;
-    if cut == Cut::Never {
+    if fault == ConnectionFault::None {
         client.write_all(&response).await?;
         client.shutdown().await?;
     }
