@@ -60,9 +60,6 @@ const SIGNATURE_HEADER: &str = "x-hub-signature-256";
 /// Maximum length of a challenge. Meta's is a number of ten digits.
 const MAX_CHALLENGE_BYTES: usize = 256;
 
-/// Timeout of a request: longer than slow requests to S3 and SQS take, shorter than Meta waits.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Handles the requests to the Function URL.
 pub struct FunctionUrl {
     /// The secrets that authenticate senders.
@@ -71,15 +68,20 @@ pub struct FunctionUrl {
     pub check: Check,
     /// Stores the webhooks.
     pub intake: Arc<dyn Intake>,
+    /// Timeout of a request.
+    pub answer_timeout: Duration,
 }
 
 impl FunctionUrl {
+    /// Longer than slow requests to S3 and SQS take, shorter than Meta waits.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// Handles a request.
     pub async fn handle(&self, request: &HttpRequest) -> HttpResponse {
         if request.path != "/" {
             return HttpResponse::new(404, "not found");
         }
-        let handled = tokio::time::timeout(ANSWER_TIMEOUT, async {
+        let handled = tokio::time::timeout(self.answer_timeout, async {
             match request.method.as_str() {
                 "GET" => self.verify(&request.query).await,
                 "POST" => self.receive(request).await,

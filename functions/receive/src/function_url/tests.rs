@@ -74,7 +74,12 @@ impl TestUrl {
         let secrets =
             SecretCache::new(Rotated { values: values.to_vec(), reads: Arc::clone(&reads) }).with_clock(clock);
         Self {
-            function_url: FunctionUrl { secrets, check, intake: Arc::clone(&intake) as Arc<dyn Intake> },
+            function_url: FunctionUrl {
+                secrets,
+                check,
+                intake: Arc::clone(&intake) as Arc<dyn Intake>,
+                answer_timeout: FunctionUrl::ANSWER_TIMEOUT,
+            },
             intake,
             reads,
             seconds,
@@ -204,7 +209,7 @@ async fn body_of_three_megabytes_is_stored_and_a_larger_one_rejected() {
     assert_eq!(function_url.kept(), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn failure_to_store_is_never_confirmed() {
     let transient = Failure::Transient { detail: "down".to_owned(), after: None };
     let configuration = Failure::Configuration { detail: "denied".to_owned(), after: None };
@@ -213,7 +218,8 @@ async fn failure_to_store_is_never_confirmed() {
         assert_eq!(TestUrl::new(Check::Signature, &[SECRET], intake).status(signed(BODY)).await, 503);
     }
     // S3 does not respond: Meta receives an answer before its request times out.
-    let slow = TestUrl::new(Check::Signature, &[SECRET], FakeIntake { hangs: true, ..FakeIntake::default() });
+    let mut slow = TestUrl::new(Check::Signature, &[SECRET], FakeIntake { hangs: true, ..FakeIntake::default() });
+    slow.function_url.answer_timeout = Duration::ZERO;
     assert_eq!(slow.status(signed(BODY)).await, 503);
 }
 
@@ -251,7 +257,7 @@ async fn rotated_secret_is_read_after_a_rejection_but_not_each_time() {
     assert_eq!(function_url.reads.load(Ordering::Relaxed), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn unusable_secret_is_answered_with_503() {
     let placeholder = r#"{"app_secret":"to be filled in"}"#;
     let function_url = TestUrl::new(Check::Signature, &[placeholder], FakeIntake::default());

@@ -83,6 +83,29 @@ fn levels() -> BTreeMap<&'static str, usize> {
     LEVELS.iter().rev().enumerate().flat_map(|(level, names)| names.iter().map(move |name| (*name, level))).collect()
 }
 
+/// Returns each package with its features, as they are when these kinds of dependencies are built.
+fn features(kinds: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--edges", kinds, "--prefix", "none", "--format", "{p} {f}"])
+        .args(["--locked", "--offline"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).unwrap();
+    listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// If a test needs another feature of a dependency, `make test` compiles everything above that dependency a second time:
+/// of tokio, the AWS SDKs, which are most of a build.
+#[test]
+fn tests_add_no_feature_to_a_dependency() {
+    let (built, with_tests) = (features("normal,build"), features("normal,build,dev"));
+    let twice: Vec<_> = built.difference(&with_tests).collect();
+    assert!(!built.is_empty() && twice.is_empty(), "dev-dependencies add features to {twice:?}");
+}
+
 #[test]
 fn every_crate_has_a_level() {
     let placed: BTreeSet<_> = levels().into_keys().chain(APART.iter().copied()).map(str::to_owned).collect();
