@@ -11,11 +11,11 @@ use crate::{
     document::{Template, sources, text},
 };
 
-/// Returns the alarms: the end of each name, which the runbook uses, and its properties.
+/// Returns each alarm: its name without the stack's name, as in the runbook, its logical id, and its properties.
 fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
-    let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
+    let alarms = template.resources_of_type("AWS::CloudWatch::Alarm").into_iter();
     let named = alarms.map(|(id, alarm)| {
-        let name = alarm["AlarmName"]["Fn::Sub"].as_str().expect("a name");
+        let name = alarm["AlarmName"]["Fn::Sub"].as_str().expect("no name");
         (
             name.strip_prefix("${AWS::StackName}-").expect("the name does not begin with the stack's name").to_owned(),
             id,
@@ -25,17 +25,17 @@ fn alarms(template: &Template) -> Vec<(String, &str, &Value)> {
     named.collect()
 }
 
-/// A deployment that receives webhooks has everything.
-const WEBHOOKS: &Parameters<'_> = &[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:eu-west-1:1:t")];
+/// Parameters of a deployment that receives webhooks and therefore has every alarm and widget.
+const WITH_WEBHOOKS: &Parameters<'_> = &[("Source", "cloud-api"), ("SocialTopicArn", "arn:aws:sns:eu-west-1:1:t")];
 
-/// Returns the body of the dashboard in a deployment.
+/// Returns the dashboard's body for the parameters of a deployment.
 fn dashboard(template: &Template, parameters: &Parameters<'_>) -> String {
-    let body = template.decided(&template.properties("Dashboard")["DashboardBody"], parameters);
+    let body = template.evaluate(&template.properties("Dashboard")["DashboardBody"], parameters);
     let Some([Value::String(text), Value::Object(parts)]) = body["Fn::Sub"].as_array().map(Vec::as_slice) else {
-        panic!("Fn::Sub has no text with parts")
+        panic!("Fn::Sub has no text and variables: {body}")
     };
     parts.iter().fold(text.clone(), |text, (name, part)| {
-        let part = part.as_str().or_else(|| part["Fn::Sub"].as_str()).expect("text");
+        let part = part.as_str().or_else(|| part["Fn::Sub"].as_str()).expect("the part has no text");
         text.replace(&format!("${{{name}}}"), part)
     })
 }
@@ -57,7 +57,7 @@ fn alarms_match_the_runbook_sections() {
 #[test]
 fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
     let template = Template::read();
-    let body = dashboard(&template, WEBHOOKS);
+    let body = dashboard(&template, WITH_WEBHOOKS);
     for (name, id, alarm) in alarms(&template) {
         let topic = json!([{"Fn::If": ["OwnTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]);
         assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&topic, &topic), "{name}");
@@ -70,7 +70,7 @@ fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
 fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     let template = Template::read();
     let alarm = template.properties("FetchMissingAlarm");
-    let period = alarm["Period"].as_u64().expect("a period");
+    let period = alarm["Period"].as_u64().expect("no period");
     // A failed run has a minimum of 1 error, a successful run of 0, and a missing run counts as a failed one.
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("Errors"), &json!("Minimum")));
     assert_eq!((&alarm["Namespace"], &alarm["DatapointsToAlarm"]), (&json!("AWS/Lambda"), &alarm["EvaluationPeriods"]));
@@ -79,12 +79,12 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
         (&alarm["Threshold"], &alarm["ComparisonOperator"]),
         (&json!(1), &json!("GreaterThanOrEqualToThreshold"))
     );
-    assert_eq!(period * alarm["EvaluationPeriods"].as_u64().expect("periods"), 26 * 3600);
+    assert_eq!(period * alarm["EvaluationPeriods"].as_u64().expect("no periods"), 26 * 3600);
     assert_eq!(alarm["TreatMissingData"], "breaching");
 }
 
-/// Metric and condition of each alarm: above the threshold in this many periods. `fetch-missing` and `webhooks-missing`
-/// have their own tests.
+/// Each alarm is raised when its metric exceeds the threshold in each of the given periods. `fetch-missing` and
+/// `webhooks-missing` have their own tests.
 #[test]
 fn alarm_uses_its_own_metric_and_period() {
     const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
@@ -94,51 +94,51 @@ fn alarm_uses_its_own_metric_and_period() {
     const SENT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "NumberOfMessagesSent");
     const IN_FLIGHT: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesNotVisible");
     const AGE: (&str, &str, &str) = ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage");
-    let ours = |metric: Metric| (runtime::metrics::NAMESPACE, runtime::metrics::FUNCTION, metric.as_str());
-    // A waiting item is reported every 11 to 15 minutes, and dead letters come in bursts: with a shorter period the
-    // alarm would flap.
-    const AT_EACH_FAILURE: (u64, u64) = (900, 1);
-    const AT_ONCE: (u64, u64) = (300, 1);
-    const AFTER_SEVERAL_FAILURES: (u64, u64) = (300, 3);
-    const HOURS: u64 = 3600;
+    let own_metric = |metric: Metric| (runtime::metrics::NAMESPACE, runtime::metrics::FUNCTION, metric.as_str());
+    // A waiting item is counted every 11 to 15 minutes, and dead letters arrive in bursts: with a shorter period the
+    // alarm would change its state all the time.
+    const ONE_LONG_PERIOD: (u64, u64) = (900, 1);
+    const ONE_PERIOD: (u64, u64) = (300, 1);
+    const THREE_PERIODS: (u64, u64) = (300, 3);
+    const HOUR: u64 = 3600;
     let expected = [
-        ("dead-letters", VISIBLE, "DeadLetterQueue", AT_ONCE, 0),
-        ("new-dead-letters", SENT, "DeadLetterQueue", AT_EACH_FAILURE, 0),
-        ("dead-letters-expire", AGE, "DeadLetterQueue", AT_ONCE, 10 * 24 * HOURS),
-        ("schedule-failures", VISIBLE, "ScheduleFailureQueue", AT_ONCE, 0),
-        ("fetch-errors", ERRORS, "FetchFunction", AT_ONCE, 0),
-        ("fetch-incomplete", ours(Metric::Incomplete), "FetchFunction", AT_ONCE, 0),
-        ("fetch-clock", ours(Metric::ClockSkew), "FetchFunction", AT_ONCE, 0),
-        ("cursor-lost", ours(Metric::CursorLost), "FetchFunction", AT_ONCE, 0),
-        ("delivery-incidents", ours(Metric::DeliveryIncidents), "FetchFunction", AT_ONCE, 0),
-        ("receive-errors", ERRORS, "ReceiveFunction", AT_ONCE, 0),
-        ("receive-throttles", THROTTLES, "ReceiveFunction", AFTER_SEVERAL_FAILURES, 0),
-        ("receive-age", AGE, "ReceiveQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
-        ("receive-in-flight", IN_FLIGHT, "ReceiveQueue", AT_ONCE, 90_000),
-        ("receive-stuck", ours(Metric::Stuck), "ReceiveFunction", AT_EACH_FAILURE, 0),
-        ("receive-setup", ours(Metric::SetupErrors), "ReceiveFunction", AT_EACH_FAILURE, 0),
-        // Anybody may send some.
-        ("webhooks-rejected", ours(Metric::WebhooksRejected), "ReceiveFunction", (HOURS, 1), 10),
-        ("webhooks-failed", FAILED_REQUESTS, "ReceiveFunction", AFTER_SEVERAL_FAILURES, 0),
-        ("capture-stopped", ours(Metric::CaptureStopped), "ReceiveFunction", AT_EACH_FAILURE, 0),
-        ("convert-errors", ERRORS, "ConvertFunction", AT_ONCE, 0),
-        ("import-errors", ERRORS, "ImportFunction", AT_ONCE, 0),
-        ("fetch-throttles", THROTTLES, "FetchFunction", AFTER_SEVERAL_FAILURES, 0),
-        ("convert-throttles", THROTTLES, "ConvertFunction", AFTER_SEVERAL_FAILURES, 0),
-        ("import-throttles", THROTTLES, "ImportFunction", AFTER_SEVERAL_FAILURES, 0),
-        ("convert-age", AGE, "ConvertQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
-        ("import-age", AGE, "ImportQueue", AFTER_SEVERAL_FAILURES, 6 * HOURS),
-        ("convert-in-flight", IN_FLIGHT, "ConvertQueue", AT_ONCE, 90_000),
-        ("import-in-flight", IN_FLIGHT, "ImportQueue", AT_ONCE, 90_000),
-        ("convert-stuck", ours(Metric::Stuck), "ConvertFunction", AT_EACH_FAILURE, 0),
-        ("import-stuck", ours(Metric::Stuck), "ImportFunction", AT_EACH_FAILURE, 0),
-        ("convert-setup", ours(Metric::SetupErrors), "ConvertFunction", AT_EACH_FAILURE, 0),
-        ("import-setup", ours(Metric::SetupErrors), "ImportFunction", AT_EACH_FAILURE, 0),
-        ("mailbox-missing", ours(Metric::MailboxMissing), "ImportFunction", (HOURS, 2), 0),
-        ("lookup-rejected", ours(Metric::LookupRejected), "ImportFunction", (HOURS, 2), 0),
-        // Counted with each token, so at most every hour, and not while no item arrives.
-        ("credential-expires", ours(Metric::CredentialExpires), "ImportFunction", (24 * HOURS, 1), 0),
-        ("user-map-refused", ours(Metric::UserMapRefused), "ImportFunction", AT_EACH_FAILURE, 0),
+        ("dead-letters", VISIBLE, "DeadLetterQueue", ONE_PERIOD, 0),
+        ("new-dead-letters", SENT, "DeadLetterQueue", ONE_LONG_PERIOD, 0),
+        ("dead-letters-expire", AGE, "DeadLetterQueue", ONE_PERIOD, 10 * 24 * HOUR),
+        ("schedule-failures", VISIBLE, "ScheduleFailureQueue", ONE_PERIOD, 0),
+        ("fetch-errors", ERRORS, "FetchFunction", ONE_PERIOD, 0),
+        ("fetch-incomplete", own_metric(Metric::Incomplete), "FetchFunction", ONE_PERIOD, 0),
+        ("fetch-clock", own_metric(Metric::ClockSkew), "FetchFunction", ONE_PERIOD, 0),
+        ("cursor-lost", own_metric(Metric::CursorLost), "FetchFunction", ONE_PERIOD, 0),
+        ("delivery-incidents", own_metric(Metric::DeliveryIncidents), "FetchFunction", ONE_PERIOD, 0),
+        ("receive-errors", ERRORS, "ReceiveFunction", ONE_PERIOD, 0),
+        ("receive-throttles", THROTTLES, "ReceiveFunction", THREE_PERIODS, 0),
+        ("receive-age", AGE, "ReceiveQueue", THREE_PERIODS, 6 * HOUR),
+        ("receive-in-flight", IN_FLIGHT, "ReceiveQueue", ONE_PERIOD, 90_000),
+        ("receive-stuck", own_metric(Metric::Stuck), "ReceiveFunction", ONE_LONG_PERIOD, 0),
+        ("receive-setup", own_metric(Metric::SetupErrors), "ReceiveFunction", ONE_LONG_PERIOD, 0),
+        // Anyone may send an invalid webhook, so a few of them are no failure.
+        ("webhooks-rejected", own_metric(Metric::WebhooksRejected), "ReceiveFunction", (HOUR, 1), 10),
+        ("webhooks-failed", FAILED_REQUESTS, "ReceiveFunction", THREE_PERIODS, 0),
+        ("capture-stopped", own_metric(Metric::CaptureStopped), "ReceiveFunction", ONE_LONG_PERIOD, 0),
+        ("convert-errors", ERRORS, "ConvertFunction", ONE_PERIOD, 0),
+        ("import-errors", ERRORS, "ImportFunction", ONE_PERIOD, 0),
+        ("fetch-throttles", THROTTLES, "FetchFunction", THREE_PERIODS, 0),
+        ("convert-throttles", THROTTLES, "ConvertFunction", THREE_PERIODS, 0),
+        ("import-throttles", THROTTLES, "ImportFunction", THREE_PERIODS, 0),
+        ("convert-age", AGE, "ConvertQueue", THREE_PERIODS, 6 * HOUR),
+        ("import-age", AGE, "ImportQueue", THREE_PERIODS, 6 * HOUR),
+        ("convert-in-flight", IN_FLIGHT, "ConvertQueue", ONE_PERIOD, 90_000),
+        ("import-in-flight", IN_FLIGHT, "ImportQueue", ONE_PERIOD, 90_000),
+        ("convert-stuck", own_metric(Metric::Stuck), "ConvertFunction", ONE_LONG_PERIOD, 0),
+        ("import-stuck", own_metric(Metric::Stuck), "ImportFunction", ONE_LONG_PERIOD, 0),
+        ("convert-setup", own_metric(Metric::SetupErrors), "ConvertFunction", ONE_LONG_PERIOD, 0),
+        ("import-setup", own_metric(Metric::SetupErrors), "ImportFunction", ONE_LONG_PERIOD, 0),
+        ("mailbox-missing", own_metric(Metric::MailboxMissing), "ImportFunction", (HOUR, 2), 0),
+        ("lookup-rejected", own_metric(Metric::LookupRejected), "ImportFunction", (HOUR, 2), 0),
+        // Counted with each access token: at most once an hour, and only while items arrive.
+        ("credential-expires", own_metric(Metric::CredentialExpires), "ImportFunction", (24 * HOUR, 1), 0),
+        ("user-map-refused", own_metric(Metric::UserMapRefused), "ImportFunction", ONE_LONG_PERIOD, 0),
     ];
     let template = Template::read();
     let found = alarms(&template);
@@ -147,20 +147,21 @@ fn alarm_uses_its_own_metric_and_period() {
         expected.len() + 2,
         "the template has other alarms than the expected ones, fetch-missing and webhooks-missing"
     );
-    for (name, (namespace, dimension, metric), of, (period, periods), threshold) in expected {
+    for (name, (namespace, dimension, metric), resource, (period, periods), threshold) in expected {
         let (_, id, alarm) =
             found.iter().find(|(found, ..)| found == name).unwrap_or_else(|| panic!("no alarm {name}"));
-        assert_eq!(is_for_webhooks(&template, id), of.starts_with("Receive"), "{name}");
-        let named = &template.properties(of)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
-        assert!(named.is_object(), "{of} has no name");
-        // For the size or age of a queue, the maximum of a period is used; other metrics are summed up.
+        assert_eq!(is_for_webhooks(&template, id), resource.starts_with("Receive"), "{name}");
+        let dimension_value =
+            &template.properties(resource)[if dimension == "QueueName" { "QueueName" } else { "FunctionName" }];
+        assert!(dimension_value.is_object(), "{resource} has no name");
+        // The size or age of a queue is compared by its maximum in a period; other metrics are summed up.
         let statistic = if metric.starts_with("Approximate") { "Maximum" } else { "Sum" };
-        let says = json!({
-            "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": named}],
+        let properties = json!({
+            "Namespace": namespace, "MetricName": metric, "Dimensions": [{"Name": dimension, "Value": dimension_value}],
             "Statistic": statistic, "Period": period, "EvaluationPeriods": periods, "Threshold": threshold,
             "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
         });
-        for (property, value) in says.as_object().expect("properties") {
+        for (property, value) in properties.as_object().expect("no properties") {
             assert_eq!(alarm[property], *value, "{name}: {property}");
         }
         assert!(alarm.get("ActionsEnabled").is_none() && alarm.get("DatapointsToAlarm").is_none(), "{name}");
@@ -172,7 +173,7 @@ fn day_without_webhooks_raises_an_alarm() {
     let template = Template::read();
     let alarm = template.properties("WebhooksMissingAlarm");
     assert!(is_for_webhooks(&template, "WebhooksMissingAlarm"));
-    // No data is as bad as none kept: without requests the function does not run.
+    // Missing data must raise the alarm too: without requests the function does not run and writes no metric.
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!(Metric::Webhooks.as_str()), &json!("Sum")));
     assert_eq!((&alarm["Threshold"], &alarm["ComparisonOperator"]), (&json!(1), &json!("LessThanThreshold")));
     assert_eq!((&alarm["TreatMissingData"], &alarm["DatapointsToAlarm"]), (&json!("breaching"), &json!(24)));
@@ -181,26 +182,28 @@ fn day_without_webhooks_raises_an_alarm() {
 
 /// CloudFormation rejects a template that refers to a resource that it does not create.
 #[test]
-fn dashboard_without_webhooks_names_none_of_their_parts() {
+fn dashboard_without_webhooks_refers_to_no_webhook_resource() {
     let template = Template::read();
     let body = dashboard(&template, &[]);
     for (id, resource) in template.section("Resources") {
         let is_optional = ["FromWebhooks", "ByWebhookUrl", "ByTopic"].iter().any(|name| resource["Condition"] == *name);
-        assert!(!is_optional || !body.contains(&format!("${{{id}")), "{id}");
+        assert!(!is_optional || !body.contains(&format!("${{{id}")), "the dashboard refers to {id}");
     }
-    assert!(serde_json::from_str::<Value>(&body).is_ok() && dashboard(&template, WEBHOOKS).contains("${ReceiveLogs}"));
+    assert!(
+        serde_json::from_str::<Value>(&body).is_ok() && dashboard(&template, WITH_WEBHOOKS).contains("${ReceiveLogs}")
+    );
 }
 
-/// Each alarm's section of the runbook.
+/// An engineer on call finds the same parts in the same order in the section of every alarm.
 #[test]
-fn alarm_sections_have_one_form() {
+fn runbook_alarm_sections_have_the_same_parts() {
     let runbook = text("infra/runbook/alarms.md");
     for section in runbook.split("### Alarm `").skip(1) {
-        let (name, body) = section.split_once("`\n").expect("a heading");
+        let (name, body) = section.split_once("`\n").expect("no heading");
         let parts = ["**Meaning.** ", "**Impact.** ", "**Diagnose.** ", "**Fix.** ", "**Verify.** "];
-        let begins: Vec<_> =
+        let positions: Vec<_> =
             parts.iter().map(|part| body.find(part).unwrap_or_else(|| panic!("{name}: no {part}"))).collect();
-        assert!(begins.is_sorted(), "{name}: wrong order of the parts");
+        assert!(positions.is_sorted(), "{name}: wrong order of the parts");
         for part in parts {
             assert_eq!(body.matches(part).count(), 1, "{name}: {part}");
         }
@@ -225,24 +228,24 @@ fn dashboard_name_includes_the_region() {
 #[test]
 fn dashboard_is_json_without_overlapping_widgets() {
     let template = Template::read();
-    let body = dashboard(&template, WEBHOOKS);
+    let body = dashboard(&template, WITH_WEBHOOKS);
     let body: Value = serde_json::from_str(&body).expect("the body is not JSON");
-    let widgets = body["widgets"].as_array().expect("widgets");
-    let side = |widget: &Value, name: &str| widget[name].as_u64().expect("a number");
-    let mut taken = BTreeSet::new();
+    let widgets = body["widgets"].as_array().expect("no widgets");
+    let number = |widget: &Value, name: &str| widget[name].as_u64().expect("not a number");
+    let mut occupied = BTreeSet::new();
     for widget in widgets {
-        let (x, y) = (side(widget, "x"), side(widget, "y"));
-        assert!(x + side(widget, "width") <= 24, "{widget}");
-        for column in x..x + side(widget, "width") {
-            for row in y..y + side(widget, "height") {
-                assert!(taken.insert((column, row)), "overlaps: {}", widget["properties"]["title"]);
+        let (x, y) = (number(widget, "x"), number(widget, "y"));
+        assert!(x + number(widget, "width") <= 24, "too wide: {widget}");
+        for column in x..x + number(widget, "width") {
+            for row in y..y + number(widget, "height") {
+                assert!(occupied.insert((column, row)), "overlaps: {}", widget["properties"]["title"]);
             }
         }
     }
 }
 
-/// Returns the product's metrics in an alarm or a widget, with their functions.
-fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
+/// Collects the product's metrics in an alarm or a widget, each with its function.
+fn collect_own_metrics(value: &Value, found: &mut BTreeSet<(String, String)>) {
     match value {
         Value::Object(members) => {
             if members.get("Namespace") == Some(&json!(runtime::metrics::NAMESPACE)) {
@@ -258,7 +261,7 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
                 };
                 found.insert((function.to_owned(), metric.to_owned()));
             }
-            members.values().for_each(|value| ours(value, found));
+            members.values().for_each(|value| collect_own_metrics(value, found));
         }
         Value::Array(values) => {
             if let [Value::String(namespace), Value::String(metric), Value::String(name), Value::String(function), ..] =
@@ -269,7 +272,7 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
                 let function = function.trim_start_matches("${").trim_end_matches("Function}").to_lowercase();
                 found.insert((function, metric.to_owned()));
             }
-            values.iter().for_each(|value| ours(value, found));
+            values.iter().for_each(|value| collect_own_metrics(value, found));
         }
         _ => {}
     }
@@ -279,14 +282,14 @@ fn ours(value: &Value, found: &mut BTreeSet<(String, String)>) {
 fn metrics_match_the_dashboard_and_alarms() {
     let template = Template::read();
     let written_by = |binary: &str| -> Vec<Metric> {
-        let own = match binary {
+        let metrics = match binary {
             "fetch" => return fetch::METRICS.to_vec(),
             "convert" => convert::Convert::METRICS,
             "import" => import::Import::METRICS,
             "receive" => receive::METRICS,
-            other => panic!("unknown metric {other}: add its writer to this test"),
+            other => panic!("unknown function {other}: add its metrics to this test"),
         };
-        [own, sqs_batch::METRICS].concat()
+        [metrics, sqs_batch::METRICS].concat()
     };
     let mut written = BTreeSet::new();
     let mut counted = Vec::new();
@@ -297,10 +300,10 @@ fn metrics_match_the_dashboard_and_alarms() {
     for metric in Metric::ALL {
         assert!(counted.contains(metric), "no function writes {metric:?}");
     }
-    let body = dashboard(&template, WEBHOOKS);
+    let body = dashboard(&template, WITH_WEBHOOKS);
     let mut read = BTreeSet::new();
-    ours(&serde_json::from_str(&body).expect("JSON"), &mut read);
-    alarms(&template).into_iter().for_each(|(_, _, alarm)| ours(alarm, &mut read));
+    collect_own_metrics(&serde_json::from_str(&body).expect("the text is not JSON"), &mut read);
+    alarms(&template).into_iter().for_each(|(_, _, alarm)| collect_own_metrics(alarm, &mut read));
     assert_eq!(written, read);
 
     // Dead letters are found by a search expression, because a reason has no data before its first dead letter.
@@ -314,29 +317,29 @@ fn metrics_match_the_dashboard_and_alarms() {
     assert!(body.contains(&search), "{search}");
 }
 
-/// The runbook's costs are the sum of these.
+/// The runbook's estimate of the costs depends on the number of alarms and metrics.
 #[test]
 fn runbook_costs_count_all_alarms_and_metrics() {
     let template = Template::read();
     let counted = |for_webhooks: bool| {
-        let body = dashboard(&template, if for_webhooks { WEBHOOKS } else { &[] });
+        let body = dashboard(&template, if for_webhooks { WITH_WEBHOOKS } else { &[] });
         let mut metrics = BTreeSet::new();
-        ours(&serde_json::from_str(&body).expect("JSON"), &mut metrics);
+        collect_own_metrics(&serde_json::from_str(&body).expect("the text is not JSON"), &mut metrics);
         let alarms = alarms(&template);
         let alarms: Vec<_> =
             alarms.into_iter().filter(|(_, id, _)| for_webhooks || !is_for_webhooks(&template, id)).collect();
-        alarms.iter().for_each(|(_, _, alarm)| ours(alarm, &mut metrics));
+        alarms.iter().for_each(|(_, _, alarm)| collect_own_metrics(alarm, &mut metrics));
         (alarms.len(), metrics.len())
     };
     let ((alarms, metrics), with_webhooks) = (counted(false), counted(true));
     let more = format!("{} alarms and {} metrics more", with_webhooks.0 - alarms, with_webhooks.1 - metrics);
     let runbook = text("infra/runbook/operate.md");
-    for says in [format!("Fixed: {alarms} alarms "), format!(" {metrics} metrics and "), more] {
-        assert!(runbook.contains(&says), "{says}");
+    for words in [format!("Fixed: {alarms} alarms "), format!(" {metrics} metrics and "), more] {
+        assert!(runbook.contains(&words), "the runbook does not say {words:?}");
     }
 }
 
-/// A metric that is missing from the functions' lists would never be written.
+/// A metric that no code counts would never be written, although it is in the list of a function.
 #[test]
 fn metric_is_counted_in_the_code() {
     let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();

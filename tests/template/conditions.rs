@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::document::Template;
 
-/// The parameters of a deployment; the others have their defaults.
+/// Parameters of a deployment. Parameters that are not given have their defaults.
 pub(crate) type Parameters<'a> = [(&'a str, &'a str)];
 
 impl Template {
@@ -19,42 +19,45 @@ impl Template {
     pub(crate) fn violations(&self, parameters: &Parameters<'_>) -> Vec<&str> {
         let rules = self.section("Rules").values();
         let applies = |rule: &&Value| rule.get("RuleCondition").is_none_or(|applies| self.is_true(applies, parameters));
-        let assertions = rules.filter(applies).flat_map(|rule| rule["Assertions"].as_array().expect("assertions"));
+        let assertions = rules.filter(applies).flat_map(|rule| rule["Assertions"].as_array().expect("no assertions"));
         let violated = assertions.filter(|assertion| !self.is_true(&assertion["Assert"], parameters));
         violated.filter_map(|assertion| assertion["AssertDescription"].as_str()).collect()
     }
 
-    /// Returns the value after its `Fn::If`s are evaluated. Members that become `AWS::NoValue` are left out.
-    pub(crate) fn decided(&self, value: &Value, parameters: &Parameters<'_>) -> Value {
+    /// Replaces each `Fn::If` in a value by the branch that applies. Members that become `AWS::NoValue` are left out.
+    pub(crate) fn evaluate(&self, value: &Value, parameters: &Parameters<'_>) -> Value {
         match value {
             Value::Object(members) => {
                 if let Some([condition, yes, no]) = members.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice) {
-                    let holds = self.holds(condition.as_str().expect("a condition"), parameters);
-                    return self.decided(if holds { yes } else { no }, parameters);
+                    let holds = self.holds(condition.as_str().expect("no condition"), parameters);
+                    return self.evaluate(if holds { yes } else { no }, parameters);
                 }
-                let decided = members.iter().map(|(name, value)| (name.clone(), self.decided(value, parameters)));
-                Value::Object(decided.filter(|(_, value)| !is_no_value(value)).collect())
+                let evaluated = members.iter().map(|(name, value)| (name.clone(), self.evaluate(value, parameters)));
+                Value::Object(evaluated.filter(|(_, value)| !is_no_value(value)).collect())
             }
-            Value::Array(values) => {
-                values.iter().map(|value| self.decided(value, parameters)).filter(|value| !is_no_value(value)).collect()
-            }
+            Value::Array(values) => values
+                .iter()
+                .map(|value| self.evaluate(value, parameters))
+                .filter(|value| !is_no_value(value))
+                .collect(),
             other => other.clone(),
         }
     }
 
+    /// Returns `true` if an expression of conditions is true for these parameters.
     fn is_true(&self, expression: &Value, parameters: &Parameters<'_>) -> bool {
         let members = expression.as_object().unwrap_or_else(|| panic!("not a condition: {expression}"));
-        let (function, operands) = members.iter().next().expect("a function");
-        let each = || operands.as_array().expect("operands").iter();
+        let (function, operands) = members.iter().next().expect("no function");
+        let each = || operands.as_array().expect("no operands").iter();
         match function.as_str() {
             "Fn::Equals" => {
-                let values: Vec<_> = each().map(|operand| self.text(operand, parameters)).collect();
+                let values: Vec<_> = each().map(|operand| self.operand_text(operand, parameters)).collect();
                 values[0] == values[1]
             }
             "Fn::Not" => !self.is_true(&operands[0], parameters),
             "Fn::And" => each().all(|operand| self.is_true(operand, parameters)),
             "Fn::Or" => each().any(|operand| self.is_true(operand, parameters)),
-            "Condition" => self.holds(operands.as_str().expect("a condition"), parameters),
+            "Condition" => self.holds(operands.as_str().expect("no condition"), parameters),
             other => panic!("unsupported function {other} in a condition"),
         }
     }
@@ -67,7 +70,7 @@ impl Template {
     }
 
     /// Returns the value of a parameter, or a literal.
-    fn text(&self, operand: &Value, parameters: &Parameters<'_>) -> String {
+    fn operand_text(&self, operand: &Value, parameters: &Parameters<'_>) -> String {
         operand["Ref"].as_str().map_or_else(|| literal(operand), |name| self.value_of(name, parameters))
     }
 }

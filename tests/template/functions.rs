@@ -12,11 +12,11 @@ use crate::document::{Template, folders, text};
 /// `GRAPH_CLOUD`.
 const LOCAL_ONLY: &[&str] = &["GRAPH_LOGIN_URL", "GRAPH_URL", "MAILDIR"];
 
-/// The variable belongs to the SDK; its values are documented by aws-config.
+/// Variable that the AWS SDK reads itself, so the functions do not declare it.
 const FIPS: &str = "AWS_USE_FIPS_ENDPOINT";
 
 /// Returns the variables that a function declares.
-fn declared(binary: &str) -> &'static [&'static str] {
+fn declared_variables(binary: &str) -> &'static [&'static str] {
     match binary {
         "fetch" => fetch::VARIABLES,
         "convert" => convert::VARIABLES,
@@ -26,12 +26,13 @@ fn declared(binary: &str) -> &'static [&'static str] {
     }
 }
 
-/// Returns the function's own variables, and those that every function has; without the SDK's.
+/// Returns the function's own variables and those that all functions have, without the SDK's.
 fn environment<'a>(template: &'a Template, properties: &'a Value) -> BTreeMap<&'a str, &'a Value> {
-    let own = properties["Environment"]["Variables"].as_object().expect("the function has no environment");
-    let common = template.section("Globals")["Function"]["Environment"]["Variables"].as_object().expect("variables");
+    let function_variables =
+        properties["Environment"]["Variables"].as_object().expect("the function has no environment");
+    let common = template.section("Globals")["Function"]["Environment"]["Variables"].as_object().expect("no variables");
     let common = common.iter().filter(|(name, _)| *name != FIPS);
-    own.iter().chain(common).map(|(name, value)| (name.as_str(), value)).collect()
+    function_variables.iter().chain(common).map(|(name, value)| (name.as_str(), value)).collect()
 }
 
 #[test]
@@ -65,11 +66,12 @@ fn deployed_profile_unwinds_on_panic() {
 #[test]
 fn command_and_import_use_the_same_user_map_settings() {
     let template = Template::read();
-    let (_, _, properties) = template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("import");
+    let (_, _, properties) =
+        template.functions().into_iter().find(|(binary, ..)| *binary == "import").expect("no function import");
     for variable in MAPPING {
         let parameter = parameter(variable);
         assert_eq!(environment(&template, properties)[variable], &json!({"Ref": parameter}));
-        assert!(template.section("Parameters")[&parameter].is_object(), "{parameter}");
+        assert!(template.section("Parameters")[&parameter].is_object(), "{parameter} is not a parameter");
     }
 }
 
@@ -78,13 +80,18 @@ fn function_variables_match_the_template() {
     let template = Template::read();
     for (binary, _, properties) in template.functions() {
         let set: BTreeSet<_> = environment(&template, properties).into_keys().collect();
-        let read: BTreeSet<_> = declared(binary).iter().copied().filter(|name| !LOCAL_ONLY.contains(name)).collect();
+        let read: BTreeSet<_> =
+            declared_variables(binary).iter().copied().filter(|name| !LOCAL_ONLY.contains(name)).collect();
         assert_eq!(set, read, "{binary}");
     }
 }
 
 /// Returns the environment of a function in a deployment with these parameters.
-fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+fn environment_values(
+    template: &Template,
+    properties: &Value,
+    parameters: &BTreeMap<&str, &str>,
+) -> BTreeMap<String, String> {
     let resolve = |value: &Value| -> String {
         if let Some(plain) = value.as_str() {
             return plain.to_owned();
@@ -101,9 +108,9 @@ fn values(template: &Template, properties: &Value, parameters: &BTreeMap<&str, &
     environment(template, properties).into_iter().map(|(name, value)| (name.to_owned(), resolve(value))).collect()
 }
 
-/// Returns whether the function would start.
-fn starts(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
-    let variables = Variables::from_values(declared(binary), |name| values.get(name).cloned());
+/// Reads the settings as the function does at its start. Returns the text of the error if it would not start.
+fn read_settings(binary: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
+    let variables = Variables::from_values(declared_variables(binary), |name| values.get(name).cloned());
     let result = LogLevel::read(&variables).and_then(|_| match binary {
         "fetch" => fetch::Settings::read(&variables).map(drop),
         "convert" => convert::Settings::read(&variables).map(drop),
@@ -126,25 +133,25 @@ fn function_starts_with_every_allowed_parameter_value() {
         ("ImapDomains", "example.com"),
         ("TimeZone", "Europe/Copenhagen"),
     ]);
-    let mut choices = vec![given.clone()];
+    let mut deployments = vec![given.clone()];
     for (name, parameter) in template.section("Parameters") {
         for value in parameter["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            choices.push(given.clone().into_iter().chain([(name.as_str(), value)]).collect());
+            deployments.push(given.clone().into_iter().chain([(name.as_str(), value)]).collect());
         }
     }
-    choices.push(
+    deployments.push(
         given.clone().into_iter().chain([("DefaultRegion", "DK"), ("CatchAllMailbox", "rest@example.com")]).collect(),
     );
     let imap = given.clone().into_iter().filter(|(name, _)| !name.starts_with("Graph"));
-    choices.push(imap.chain([("Mailbox", "imap"), ("ImapHost", "mail.example.com:1993")]).collect());
-    choices.push(
+    deployments.push(imap.chain([("Mailbox", "imap"), ("ImapHost", "mail.example.com:1993")]).collect());
+    deployments.push(
         given.clone().into_iter().chain([("Mailbox", "imap"), ("ImapProbeMailbox", "probe@example.com")]).collect(),
     );
-    assert!(choices.len() > 15, "{}", choices.len());
-    for choice in choices {
+    assert!(deployments.len() > 15, "only {} deployments are tested", deployments.len());
+    for deployment in deployments {
         for (binary, _, properties) in template.functions() {
-            let started = starts(binary, &values(&template, properties, &choice));
-            assert_eq!(started, Ok(()), "{binary} with {choice:?}");
+            let started = read_settings(binary, &environment_values(&template, properties, &deployment));
+            assert_eq!(started, Ok(()), "{binary} does not start with {deployment:?}");
         }
     }
 }
@@ -152,13 +159,15 @@ fn function_starts_with_every_allowed_parameter_value() {
 #[test]
 fn every_parameter_is_used_and_shown_in_one_group() {
     let template = Template::read();
-    let referred: BTreeSet<_> = template.referred().into_iter().collect();
+    let referenced: BTreeSet<_> = template.referenced_ids().into_iter().collect();
     let interface = &template.section("Metadata")["AWS::CloudFormation::Interface"];
-    let groups = interface["ParameterGroups"].as_array().expect("groups");
-    let shown: Vec<_> =
-        groups.iter().flat_map(|group| group["Parameters"].as_array().expect("a group's list")).collect();
+    let groups = interface["ParameterGroups"].as_array().expect("no groups");
+    let shown: Vec<_> = groups
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().expect("a group has no list of parameters"))
+        .collect();
     for (name, parameter) in template.section("Parameters") {
-        assert!(referred.contains(name), "{name} is not used");
+        assert!(referenced.contains(name), "{name} is not used");
         assert_eq!(shown.iter().filter(|shown| **shown == name).count(), 1, "{name} is not in exactly one group");
         assert!(parameter["Description"].is_string(), "{name}");
     }
@@ -175,9 +184,9 @@ fn every_parameter_is_used_and_shown_in_one_group() {
     }
 }
 
-/// Returns a number, or both numbers of a condition.
-fn choices(value: &Value) -> BTreeMap<String, u64> {
-    let number = |value: &Value| value.as_u64().expect("a number");
+/// Returns a number, or both numbers of an `Fn::If`, by their condition.
+fn numbers_by_condition(value: &Value) -> BTreeMap<String, u64> {
+    let number = |value: &Value| value.as_u64().expect("not a number");
     match value["Fn::If"].as_array().map(Vec::as_slice) {
         Some([condition, yes, no]) => {
             BTreeMap::from([(condition.to_string(), number(yes)), (format!("not {condition}"), number(no))])
@@ -191,24 +200,24 @@ fn queue_visibility_is_six_times_the_function_timeout() {
     let template = Template::read();
     let mut triggered = 0;
     for (binary, _, properties) in template.functions() {
-        let timeouts = choices(&properties["Timeout"]);
+        let timeouts = numbers_by_condition(&properties["Timeout"]);
         assert!(timeouts.values().all(|timeout| *timeout <= 900));
         let Some(events) = properties["Events"].as_object() else { continue };
         for event in events.values() {
             triggered += 1;
             let trigger = &event["Properties"];
-            let queue = trigger["Queue"]["Fn::GetAtt"].as_str().expect("a queue").trim_end_matches(".Arn");
+            let queue = trigger["Queue"]["Fn::GetAtt"].as_str().expect("no queue").trim_end_matches(".Arn");
             assert_eq!(
                 environment(&template, properties)[format!("{}_QUEUE_URL", binary.to_uppercase()).as_str()],
                 &json!({"Ref": queue})
             );
-            let hidden = choices(&template.properties(queue)["VisibilityTimeout"]);
+            let visibility_timeouts = numbers_by_condition(&template.properties(queue)["VisibilityTimeout"]);
             assert!(
-                hidden.keys().eq(timeouts.keys()),
-                "{queue}: the queue and its dead-letter queue have different conditions"
+                visibility_timeouts.keys().eq(timeouts.keys()),
+                "{queue}: the visibility timeout and the function's timeout have different conditions"
             );
-            for (choice, timeout) in &timeouts {
-                assert!(hidden[choice] >= 6 * timeout, "{queue}");
+            for (condition, timeout) in &timeouts {
+                assert!(visibility_timeouts[condition] >= 6 * timeout, "{queue}: the visibility timeout is too short");
             }
             assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
             assert_eq!(trigger["BatchSize"], 10, "{binary}");
@@ -216,7 +225,7 @@ fn queue_visibility_is_six_times_the_function_timeout() {
             assert_eq!(trigger["MaximumBatchingWindowInSeconds"], 5, "{binary}");
             assert!(
                 trigger["ScalingConfig"]["MaximumConcurrency"]["Ref"].is_string(),
-                "{binary} has no limit of concurrency"
+                "{binary} has no concurrency limit"
             );
         }
     }
@@ -234,8 +243,8 @@ fn fetch_has_concurrency_one_unless_reservation_is_off() {
     let template = Template::read();
     let reserved = &template.properties("FetchFunction")["ReservedConcurrentExecutions"];
     assert_eq!(template.section("Parameters")["ReserveFetch"]["Default"], "true");
-    assert_eq!(template.decided(reserved, &[]), 1);
-    assert_eq!(template.decided(reserved, &[("ReserveFetch", "false")]), json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(template.evaluate(reserved, &[]), 1);
+    assert_eq!(template.evaluate(reserved, &[("ReserveFetch", "false")]), json!({"Ref": "AWS::NoValue"}));
 }
 
 /// The reservation is the only limit that a Function URL has.
@@ -243,15 +252,15 @@ fn fetch_has_concurrency_one_unless_reservation_is_off() {
 fn receive_is_bounded_unless_reservation_is_off() {
     let template = Template::read();
     let reserved = &template.properties("ReceiveFunction")["ReservedConcurrentExecutions"];
-    assert_eq!(template.decided(reserved, &[]), json!({"Ref": "ReserveReceive"}));
-    assert_eq!(template.decided(reserved, &[("ReserveReceive", "0")]), json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(template.evaluate(reserved, &[]), json!({"Ref": "ReserveReceive"}));
+    assert_eq!(template.evaluate(reserved, &[("ReserveReceive", "0")]), json!({"Ref": "AWS::NoValue"}));
     let default = |name: &str| template.section("Parameters")[name]["Default"].as_u64();
-    assert!(default("ReserveReceive") > default("ReceiveConcurrency"), "the queue must leave room for webhooks");
+    assert!(default("ReserveReceive") > default("ReceiveConcurrency"), "the queue leaves no concurrency for webhooks");
 }
 
-/// AWS's documentation of function URLs, "Using the NONE auth type": both permissions.
+/// A public URL requires both permissions (AWS's documentation of function URLs, "Using the NONE auth type").
 #[test]
-fn receive_url_is_public_only_where_the_parameters_ask_for_it() {
+fn receive_url_exists_only_when_the_parameters_request_it() {
     let template = Template::read();
     let resources = template.section("Resources");
     for id in ["ReceiveFunction", "ReceiveQueue", "ReceiveQueuePolicy", "ReceiveRole", "ReceiveLogs"] {
@@ -269,8 +278,9 @@ fn receive_url_is_public_only_where_the_parameters_ask_for_it() {
         (vec![("Source", "cloud-api"), topic], [true, true, true]),
         (vec![("Source", "cloud-api"), ("WebhookUrl", "disabled"), topic], [true, false, true]),
     ] {
-        let held = ["FromWebhooks", "ByWebhookUrl", "ByTopic"].map(|condition| template.holds(condition, &parameters));
-        assert_eq!(held, expected, "{parameters:?}");
+        let conditions =
+            ["FromWebhooks", "ByWebhookUrl", "ByTopic"].map(|condition| template.holds(condition, &parameters));
+        assert_eq!(conditions, expected, "{parameters:?}");
     }
     let function = json!({"Ref": "ReceiveFunction"});
     assert_eq!(
@@ -293,7 +303,7 @@ fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     let failures = json!({"Fn::GetAtt": "ScheduleFailureQueue.Arn"});
     assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": failures}));
     assert!(fetch.get("Events").is_none());
-    let [(_, schedule)] = template.of_type("AWS::Scheduler::Schedule")[..] else {
+    let [(_, schedule)] = template.resources_of_type("AWS::Scheduler::Schedule")[..] else {
         panic!("there is not exactly one schedule")
     };
     assert_eq!(template.section("Parameters")["Schedule"]["Default"], "rate(1 hour)");
@@ -302,7 +312,7 @@ fn fetch_is_retried_after_a_crash_and_its_failure_kept() {
     assert_eq!(schedule["Target"]["Arn"], json!({"Fn::GetAtt": "FetchFunction.Arn"}));
     assert!(schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"].as_u64() > Some(0));
     assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], failures);
-    // Without an explicit input it sends the event that is in the function's own test.
+    // Without an explicit input the schedule sends the event that fetch's own tests use.
     assert!(schedule["Target"].get("Input").is_none());
 }
 
@@ -313,10 +323,10 @@ fn each_step_is_paused_by_a_parameter() {
         [("ReceiveFunction", "ReceiveState"), ("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")]
     {
         let enabled = &template.properties(function)["Events"]["Tasks"]["Properties"]["Enabled"];
-        assert_eq!(template.decided(enabled, &[]), true, "{function}");
-        assert_eq!(template.decided(enabled, &[(parameter, "DISABLED")]), false, "{function}");
+        assert_eq!(template.evaluate(enabled, &[]), true, "{function}");
+        assert_eq!(template.evaluate(enabled, &[(parameter, "DISABLED")]), false, "{function}");
     }
-    let (_, schedule) = template.of_type("AWS::Scheduler::Schedule")[0];
+    let (_, schedule) = template.resources_of_type("AWS::Scheduler::Schedule")[0];
     assert_eq!(schedule["State"], json!({"Ref": "ScheduleState"}));
 }
 
@@ -324,9 +334,9 @@ fn each_step_is_paused_by_a_parameter() {
 fn functions_join_a_vpc_if_subnets_are_given() {
     let template = Template::read();
     let vpc = &template.section("Globals")["Function"]["VpcConfig"];
-    assert_eq!(template.decided(vpc, &[]), json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(template.evaluate(vpc, &[]), json!({"Ref": "AWS::NoValue"}));
     let split = |name: &str| json!({"Fn::Split": [",", {"Ref": name}]});
-    let given = template.decided(vpc, &[("SubnetIds", "subnet-1,subnet-2"), ("SecurityGroupIds", "sg-1")]);
+    let given = template.evaluate(vpc, &[("SubnetIds", "subnet-1,subnet-2"), ("SecurityGroupIds", "sg-1")]);
     assert_eq!(given, json!({"SubnetIds": split("SubnetIds"), "SecurityGroupIds": split("SecurityGroupIds")}));
 }
 
@@ -338,31 +348,31 @@ fn fips_endpoints_are_a_parameter() {
     assert_eq!(template.section("Parameters")["FipsEndpoints"]["AllowedValues"], json!(["true", "false"]));
 }
 
-/// Lambda runs unsigned code in a function that the configuration was not given to.
+/// Lambda runs unsigned code in a function without this configuration.
 #[test]
 fn code_signing_applies_to_every_function() {
     let template = Template::read();
     let arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0";
     for (binary, _, properties) in template.functions() {
-        let signed = |arn| template.decided(&properties["CodeSigningConfigArn"], &[("CodeSigningConfigArn", arn)]);
+        let signed = |arn| template.evaluate(&properties["CodeSigningConfigArn"], &[("CodeSigningConfigArn", arn)]);
         assert_eq!(signed(arn), json!({"Ref": "CodeSigningConfigArn"}), "{binary}");
         assert_eq!(signed(""), json!({"Ref": "AWS::NoValue"}), "{binary}");
     }
 }
 
-/// The waits of a record that fails every time, as the function makes them.
+/// Adds up the waits of a record that fails at each attempt, as the functions compute them.
 #[test]
 fn weekend_outage_dead_letters_nothing() {
     let template = Template::read();
-    let base = template.section("Parameters")["RetryBaseSeconds"]["Default"].as_u64().expect("a default");
+    let base = template.section("Parameters")["RetryBaseSeconds"]["Default"].as_u64().expect("no default");
     for queue in ["ReceiveQueue", "ConvertQueue", "ImportQueue"] {
         let properties = template.properties(queue);
-        let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_u64().expect("a count");
+        let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_u64().expect("no count");
         assert!(receives <= 1000, "the value exceeds the limit of SQS");
         let cap = sqs_batch::Backoff::CAP.as_secs();
         // Each wait is shortened by up to a quarter; an eighth on average.
         let waits: u64 = (0..receives).map(|times| base.saturating_mul(1 << times.min(20)).min(cap) * 7 / 8).sum();
-        assert!(waits > 60 * 3600, "{queue}: {} hours", waits / 3600);
-        assert!(waits < properties["MessageRetentionPeriod"].as_u64().expect("a period") / 2, "{queue}");
+        assert!(waits > 60 * 3600, "{queue}: the retries end after {} hours", waits / 3600);
+        assert!(waits < properties["MessageRetentionPeriod"].as_u64().expect("no period") / 2, "{queue}");
     }
 }

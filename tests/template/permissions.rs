@@ -26,16 +26,16 @@ const MARKS: &[(char, &str)] = &[
     ('ᵗ', "ByTopic"),
 ];
 
-/// Each role's function, and our crates that send requests to AWS for it.
-const FUNCTIONS: &[(&str, &[&str])] = &[
+/// The crates of the product that send requests to AWS under each function's role.
+const CRATES_BY_ROLE: &[(&str, &[&str])] = &[
     ("FetchRole", &["functions/fetch", "shared/source", "shared/ledger"]),
     ("ConvertRole", &["functions/convert", "shared/source", "shared/ledger", "shared/sqs-batch"]),
     ("ImportRole", &["functions/import", "shared/mailbox", "shared/ledger", "shared/sqs-batch"]),
     ("ReceiveRole", &["functions/receive", "shared/source/src/cloud_api", "shared/sqs-batch"]),
 ];
 
-/// The permissions that a function needs for a call of an adapter crate.
-const CALLS: &[(&str, &[&str])] = &[
+/// The permissions that a function needs to call an adapter crate.
+const ADAPTER_CALLS: &[(&str, &[&str])] = &[
     // S3 reports a missing key only to a caller with permission to list the bucket.
     ("store.get(", &["s3:GetObject", "s3:ListBucket"]),
     ("store.get_if_changed(", &["s3:GetObject", "s3:ListBucket"]),
@@ -55,8 +55,8 @@ const CALLS: &[(&str, &[&str])] = &[
     ("source.postpone(", &["sqs:ChangeMessageVisibility"]),
 ];
 
-/// The permissions of the SDK's calls. A call that is not listed fails the test below.
-const ACTIONS: &[(&str, &str)] = &[
+/// The permission for each call of the SDK. A call that is not listed fails the test below.
+const SDK_CALLS: &[(&str, &str)] = &[
     ("abort_multipart_upload", "s3:AbortMultipartUpload"),
     ("change_message_visibility", "sqs:ChangeMessageVisibility"),
     ("complete_multipart_upload", "s3:PutObject"),
@@ -72,7 +72,7 @@ const ACTIONS: &[(&str, &str)] = &[
 ];
 
 /// Actions that AWS's services perform with a function's role.
-const ON_BEHALF: &[&str] = &[
+const ACTIONS_BY_AWS: &[&str] = &[
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
@@ -91,7 +91,7 @@ const ON_BEHALF: &[&str] = &[
 ];
 
 /// The roles of AWS's own services.
-const SERVICES: &[&str] = &["ScheduleRole", "ReplicationRole"];
+const SERVICE_ROLES: &[&str] = &["ScheduleRole", "ReplicationRole"];
 
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
@@ -100,45 +100,45 @@ fn list(value: &Value) -> Vec<&Value> {
 /// Returns the roles, each with the document of its policy and the condition of that policy.
 fn policies(template: &Template) -> Vec<(&str, &Value, Option<&'static str>)> {
     let mut found = Vec::new();
-    for (role, properties) in template.of_type("AWS::IAM::Role") {
+    for (role, properties) in template.resources_of_type("AWS::IAM::Role") {
         assert!(properties.get("ManagedPolicyArns").is_none(), "a role has a managed policy, which AWS may change");
         let Some(inline) = properties["Policies"].as_array() else { continue };
         assert_eq!(inline.len(), 1, "a role has more than one policy");
         found.push((role, &inline[0]["PolicyDocument"], None));
     }
-    for (_, properties) in template.of_type("AWS::IAM::Policy") {
-        let role = properties["Roles"][0]["Ref"].as_str().expect("a role");
+    for (_, properties) in template.resources_of_type("AWS::IAM::Policy") {
+        let role = properties["Roles"][0]["Ref"].as_str().expect("no role");
         found.push((role, &properties["PolicyDocument"], Some("Replicated")));
     }
-    assert_eq!(found.len(), template.of_type("AWS::IAM::Role").len(), "a role has no policy");
+    assert_eq!(found.len(), template.resources_of_type("AWS::IAM::Role").len(), "a role has no policy");
     found
 }
 
 /// Returns the statements of a policy, each with its condition.
 fn statements(policy: &Value) -> Vec<(Option<&str>, &Value)> {
-    let statements = policy["Statement"].as_array().expect("statements");
+    let statements = policy["Statement"].as_array().expect("no statements");
     statements
         .iter()
         .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
-            Some([condition, there, otherwise]) => {
+            Some([condition, then, otherwise]) => {
                 assert_eq!(
                     *otherwise,
                     json!({"Ref": "AWS::NoValue"}),
-                    "Fn::If has more than a statement and AWS::NoValue"
+                    "the second branch of Fn::If is not AWS::NoValue"
                 );
-                (condition.as_str(), there)
+                (condition.as_str(), then)
             }
-            Some(_) => panic!("the statement has no condition: {statement}"),
+            Some(_) => panic!("Fn::If lacks a condition or a branch: {statement}"),
             None => (None, statement),
         })
         .collect()
 }
 
-/// Shortens a resource: `${Bucket.Arn}/mime/*` is `mime/*`, all objects are `Bucket/*`, `!GetAtt Key.Arn` is `Key`.
-fn on(resource: &Value) -> String {
+/// Shortens a resource: `${Bucket.Arn}/mime/*` to `mime/*`, all objects to `Bucket/*`, and `!GetAtt Key.Arn` to `Key`.
+fn short_resource(resource: &Value) -> String {
     if let Some(choice) = resource["Fn::If"].as_array() {
         assert_eq!(choice[0], "CreatesKey", "the key is neither the created nor the given one");
-        return on(&choice[1]);
+        return short_resource(&choice[1]);
     }
     if let Some(name) = resource["Fn::GetAtt"].as_str() {
         return name.trim_end_matches(".Arn").to_owned();
@@ -146,32 +146,33 @@ fn on(resource: &Value) -> String {
     if let Some(name) = resource["Ref"].as_str() {
         return name.to_owned();
     }
-    let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("a resource");
-    let pattern = pattern.rsplit_once("${AWS::AccountId}:").map_or(pattern, |(_, own)| own);
+    let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("no resource");
+    let pattern = pattern.rsplit_once("${AWS::AccountId}:").map_or(pattern, |(_, name)| name);
     match pattern.strip_prefix("${Bucket.Arn}/") {
         Some("*") => "Bucket/*".to_owned(),
         prefix => prefix.unwrap_or(pattern).replace(['$', '{', '}'], ""),
     }
 }
 
-fn granted(template: &Template) -> BTreeSet<Permission> {
-    granted_on(template).into_keys().collect()
+/// Returns the granted permissions.
+fn granted_permissions(template: &Template) -> BTreeSet<Permission> {
+    permissions_with_conditions(template).into_keys().collect()
 }
 
-/// Returns the granted permissions, and their conditions.
-fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
+/// Returns the granted permissions, each with the condition of the template under which it is granted.
+fn permissions_with_conditions(template: &Template) -> BTreeMap<Permission, Option<String>> {
     let mut granted = BTreeMap::new();
-    for (role, policy, whole) in policies(template) {
+    for (role, policy, policy_condition) in policies(template) {
         for (condition, statement) in statements(policy) {
-            let condition = condition.or(whole);
+            let condition = condition.or(policy_condition);
             assert_eq!(statement["Effect"], "Allow", "{role}");
             for action in list(&statement["Action"]) {
                 let action = action.as_str().expect("the action is not a text");
                 let targets = if action == "s3:ListBucket" && role != "ReplicationRole" {
-                    // On the bucket, so the allowed prefixes are in the condition.
+                    // A listing is granted on the bucket, so the allowed prefixes are in the condition.
                     assert_eq!(statement["Resource"], json!({"Fn::GetAtt": "Bucket.Arn"}), "{role}");
                     let condition = statement["Condition"].as_object().expect("a listing has no prefix");
-                    let (operator, keys) = condition.iter().next().expect("a condition");
+                    let (operator, keys) = condition.iter().next().expect("no condition");
                     assert!(
                         condition.len() == 1 && ["StringEquals", "StringLike"].contains(&operator.as_str()),
                         "{role}"
@@ -181,7 +182,7 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
                     list(&statement["Resource"])
                 };
                 for target in targets {
-                    let permission = (role.to_owned(), action.to_owned(), on(target));
+                    let permission = (role.to_owned(), action.to_owned(), short_resource(target));
                     let before = granted.insert(permission, condition.map(str::to_owned));
                     assert!(before.is_none(), "{role} is granted {action} twice");
                 }
@@ -192,7 +193,7 @@ fn granted_on(template: &Template) -> BTreeMap<Permission, Option<String>> {
 }
 
 /// Returns the rows of the table, each with the code that needs it.
-fn documented() -> Vec<(Permission, String)> {
+fn documented_permissions() -> Vec<(Permission, String)> {
     let table = text("infra/deploy/PERMISSIONS.md");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|cells| cells[0].ends_with("Role"));
@@ -205,14 +206,14 @@ fn documented() -> Vec<(Permission, String)> {
 
 #[test]
 fn permissions_match_their_documentation() {
-    let rows = documented();
+    let rows = documented_permissions();
     let documented: BTreeSet<_> = rows.iter().map(|(permission, _)| permission.clone()).collect();
-    let conditions = granted_on(&Template::read());
+    let conditions = permissions_with_conditions(&Template::read());
     let granted: BTreeSet<_> = conditions.keys().cloned().collect();
     let undocumented: Vec<_> = granted.difference(&documented).collect();
-    let unneeded: Vec<_> = documented.difference(&granted).collect();
+    let not_granted: Vec<_> = documented.difference(&granted).collect();
     assert!(undocumented.is_empty(), "granted and not in infra/deploy/PERMISSIONS.md: {undocumented:?}");
-    assert!(unneeded.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {unneeded:?}");
+    assert!(not_granted.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {not_granted:?}");
     assert_eq!(rows.len(), documented.len(), "a row is repeated");
 
     for (permission, needed) in rows {
@@ -220,24 +221,26 @@ fn permissions_match_their_documentation() {
         let condition = mark.map(|(_, condition)| (*condition).to_owned());
         assert_eq!(condition, conditions[&permission], "wrong mark of {permission:?}");
         let (role, action, on) = permission;
-        let behalf =
-            ON_BEHALF.contains(&action.as_str()) || SERVICES.contains(&role.as_str()) || on == "ScheduleFailureQueue";
+        let is_by_aws = ACTIONS_BY_AWS.contains(&action.as_str())
+            || SERVICE_ROLES.contains(&role.as_str())
+            || on == "ScheduleFailureQueue";
         match needed.split_once(".rs `") {
             Some((path, rest)) => {
-                let call = rest.split('`').next().expect("a call");
+                let call = rest.split('`').next().expect("no call");
                 let code: String = text(&format!("{path}.rs")).split_whitespace().collect();
                 let call: String = call.split_whitespace().collect();
                 assert!(code.contains(&call), "{role} {action}: {path}.rs no longer has {call}");
-                assert!(!behalf, "{role} {action}: AWS itself makes this call, so no code may be named");
-                let (_, own) = FUNCTIONS.iter().find(|(own, _)| *own == role).expect("a function's role");
+                assert!(!is_by_aws, "{role} {action}: the row names code, but AWS itself makes this call");
+                let (_, crates) =
+                    CRATES_BY_ROLE.iter().find(|(listed, _)| *listed == role).expect("not the role of a function");
                 let sdk = ["shared/aws/"];
-                let is_its = |path: &str| own.iter().any(|folder| path.starts_with(&format!("{folder}/")));
+                let is_own_crate = |path: &str| crates.iter().any(|folder| path.starts_with(&format!("{folder}/")));
                 assert!(
-                    is_its(path) || sdk.iter().any(|folder| path.starts_with(folder)),
+                    is_own_crate(path) || sdk.iter().any(|folder| path.starts_with(folder)),
                     "{role} {action}: {path}.rs is not part of that function"
                 );
             }
-            None => assert!(behalf, "{role} {action}: the row names no call: {needed}"),
+            None => assert!(is_by_aws, "{role} {action}: the row names no call: {needed}"),
         }
     }
 }
@@ -250,47 +253,50 @@ fn calls_of_the_code_match_the_granted_permissions() {
             continue;
         }
         let code: String = code.split_whitespace().collect();
-        for before in ["self.client.", "self.0."] {
-            for call in code.split(before).skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name) {
-                let action = ACTIONS.iter().find(|(name, _)| *name == call);
+        for prefix in ["self.client.", "self.0."] {
+            for call in code.split(prefix).skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name) {
+                let action = SDK_CALLS.iter().find(|(name, _)| *name == call);
                 let (_, action) = action.unwrap_or_else(|| panic!("{path} calls {call}: add its action to this test"));
                 called.insert((*action).to_owned());
             }
         }
     }
-    let granted = granted(&Template::read());
-    let own = granted.into_iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str())).map(|(_, action, _)| action);
-    let own: BTreeSet<_> = own.filter(|action| !ON_BEHALF.contains(&action.as_str())).collect();
+    let granted = granted_permissions(&Template::read());
+    let used =
+        granted.into_iter().filter(|(role, ..)| !SERVICE_ROLES.contains(&role.as_str())).map(|(_, action, _)| action);
+    let used: BTreeSet<_> = used.filter(|action| !ACTIONS_BY_AWS.contains(&action.as_str())).collect();
     // Signed without an SDK: shared/aws/src/signed.rs.
     called.insert("social-messaging:GetWhatsAppMessageMedia".to_owned());
-    assert_eq!(called, own);
+    assert_eq!(called, used);
 }
 
-/// Returns the code of a crate, or a part of one.
-fn code_of(folder: &str) -> String {
+/// Returns the source folder of a crate. A folder inside a source folder is returned unchanged.
+fn source_folder(folder: &str) -> String {
     if folder.contains("/src/") { folder.to_owned() } else { format!("{folder}/src") }
 }
 
 /// The test above compares all roles together; this one compares each function with its own role.
 #[test]
 fn calls_of_each_function_match_its_role() {
-    let granted = granted(&Template::read());
-    for (role, folders) in FUNCTIONS {
-        let code = folders.iter().flat_map(|folder| sources(&code_of(folder)));
-        // The receiver's part of the source: the other functions link it and do not call it.
-        let is_its = |path: &str| *role == "ReceiveRole" || !path.starts_with("shared/source/src/cloud_api/media/");
-        let code: String = code.filter(|(path, _)| is_its(path)).map(|(_, code)| code).collect();
+    let granted = granted_permissions(&Template::read());
+    for (role, folders) in CRATES_BY_ROLE {
+        let code = folders.iter().flat_map(|folder| sources(&source_folder(folder)));
+        // The other functions link the receiver's part of the source and do not call it.
+        let is_called = |path: &str| *role == "ReceiveRole" || !path.starts_with("shared/source/src/cloud_api/media/");
+        let code: String = code.filter(|(path, _)| is_called(path)).map(|(_, code)| code).collect();
         let code: String = code.split_whitespace().collect();
-        let called = CALLS.iter().filter(|(call, _)| code.contains(call)).flat_map(|(_, actions)| *actions);
+        let called = ADAPTER_CALLS.iter().filter(|(call, _)| code.contains(call)).flat_map(|(_, actions)| *actions);
         let called: BTreeSet<_> = called.copied().collect();
-        let own = granted.iter().filter(|(who, action, _)| who == role && !ON_BEHALF.contains(&action.as_str()));
-        assert_eq!(called, own.map(|(_, action, _)| action.as_str()).collect(), "{role}");
+        let used = granted
+            .iter()
+            .filter(|(granted_role, action, _)| granted_role == role && !ACTIONS_BY_AWS.contains(&action.as_str()));
+        assert_eq!(called, used.map(|(_, action, _)| action.as_str()).collect(), "{role}");
     }
 }
 
 #[test]
 fn wildcard_is_granted_only_where_aws_has_no_resources() {
-    for (role, action, on) in granted(&Template::read()) {
+    for (role, action, on) in granted_permissions(&Template::read()) {
         assert!(!action.contains('*'), "{role}: {action}");
         assert!(
             on != "*" || ["xray:", "ec2:"].iter().any(|service| action.starts_with(service)),
@@ -304,10 +310,12 @@ fn wildcard_is_granted_only_where_aws_has_no_resources() {
 }
 
 #[test]
-fn each_function_may_do_only_its_own_part() {
-    let granted = granted(&Template::read());
-    let may = |role: &str, on: &str| granted.iter().any(|(who, _, what)| who == role && what.contains(on));
-    for (role, never) in [
+fn role_has_no_permission_of_another_function() {
+    let granted = granted_permissions(&Template::read());
+    let has_permission = |role: &str, on: &str| {
+        granted.iter().any(|(granted_role, _, target)| granted_role == role && target.contains(on))
+    };
+    for (role, forbidden) in [
         (
             "FetchRole",
             &["mime", "outcomes", "config", "GraphSecret", "ImapSecret", "ImportQueue", "DeadLetterQueue"][..],
@@ -333,8 +341,8 @@ fn each_function_may_do_only_its_own_part() {
         ),
         ("ScheduleRole", &["mime", "Secret", "DeadLetterQueue", "ConvertFunction", "ImportFunction"]),
     ] {
-        for on in never {
-            assert!(!may(role, on), "{role} has a permission on {on}");
+        for on in forbidden {
+            assert!(!has_permission(role, on), "{role} has a permission on {on}");
         }
     }
 }
@@ -343,39 +351,39 @@ fn each_function_may_do_only_its_own_part() {
 fn granted_prefixes_match_the_object_keys() {
     let template = Template::read();
     assert_eq!(template.section("Parameters")["UserMapKey"]["Default"], model::keys::USER_MAP);
-    let granted = granted(&template);
-    let of_functions = granted.iter().filter(|(role, ..)| !SERVICES.contains(&role.as_str()));
+    let granted = granted_permissions(&template);
+    let of_functions = granted.iter().filter(|(role, ..)| !SERVICE_ROLES.contains(&role.as_str()));
     let in_bucket = of_functions.filter(|(_, action, _)| action.starts_with("s3:"));
     let granted: BTreeSet<_> = in_bucket.map(|(.., on)| on.as_str()).filter(|on| on.contains('/')).collect();
-    let of = |folder: &str| format!("{folder}*");
+    let pattern = |folder: &str| format!("{folder}*");
     let keys: BTreeSet<_> = [
         model::keys::CURSOR.to_owned(),
         model::keys::USER_MAP_RECORD.to_owned(),
-        of(model::keys::RUNS),
-        of(model::keys::OUTCOMES),
-        of(model::keys::INBOX),
-        of(model::keys::MIME),
-        of(model::keys::CAPTURED),
-        of(model::keys::DELIVERIES),
-        of(model::keys::INCIDENTS),
-        of(model::keys::WEBHOOKS),
-        of(model::keys::EVENTS),
-        of(model::keys::AWAITED),
-        of(model::keys::RECEIVED),
-        of(model::keys::STATUSES),
-        of(model::keys::MEDIA),
+        pattern(model::keys::RUNS),
+        pattern(model::keys::OUTCOMES),
+        pattern(model::keys::INBOX),
+        pattern(model::keys::MIME),
+        pattern(model::keys::CAPTURED),
+        pattern(model::keys::DELIVERIES),
+        pattern(model::keys::INCIDENTS),
+        pattern(model::keys::WEBHOOKS),
+        pattern(model::keys::EVENTS),
+        pattern(model::keys::AWAITED),
+        pattern(model::keys::RECEIVED),
+        pattern(model::keys::STATUSES),
+        pattern(model::keys::MEDIA),
     ]
     .into();
     assert_eq!(granted, keys.iter().map(String::as_str).collect());
 }
 
-/// The services of all resources of the template.
+/// A deployer needs permissions for the service of each resource.
 #[test]
 fn deployer_permissions_name_every_service_of_the_template() {
     let document = text("infra/deploy/PERMISSIONS.md");
-    let (_, section) = document.split_once("## The deployer").expect("a section");
+    let (_, section) = document.split_once("## The deployer").expect("no such section");
     for resource in Template::read().section("Resources").values() {
-        let service = match resource["Type"].as_str().and_then(|kind| kind.split("::").nth(1)).expect("a type") {
+        let service = match resource["Type"].as_str().and_then(|kind| kind.split("::").nth(1)).expect("no type") {
             "Serverless" => "lambda".to_owned(),
             other => other.to_lowercase(),
         };
@@ -383,14 +391,14 @@ fn deployer_permissions_name_every_service_of_the_template() {
     }
 }
 
-/// Organizations that bound roles, or keep them under a path, reject a deployment with one that is not.
+/// An organization that requires a permissions boundary or a path rejects a role without it.
 #[test]
 fn every_role_has_the_path_and_the_boundary() {
     let template = Template::read();
     let boundary = "arn:aws:iam::123456789012:policy/boundary";
-    for (role, properties) in template.of_type("AWS::IAM::Role") {
+    for (role, properties) in template.resources_of_type("AWS::IAM::Role") {
         assert_eq!(properties["Path"], json!({"Ref": "RolePath"}), "{role}");
-        let bounded = |arn| template.decided(&properties["PermissionsBoundary"], &[("PermissionsBoundaryArn", arn)]);
+        let bounded = |arn| template.evaluate(&properties["PermissionsBoundary"], &[("PermissionsBoundaryArn", arn)]);
         assert_eq!(bounded(boundary), json!({"Ref": "PermissionsBoundaryArn"}), "{role}");
         assert_eq!(bounded(""), json!({"Ref": "AWS::NoValue"}), "{role}");
     }

@@ -16,45 +16,47 @@ const KEYS: [&Parameters<'_>; 3] = [
     &[("Encryption", "customer-managed"), ("KeyArn", "arn:aws:kms:eu-west-1:1:key/k")],
 ];
 
-/// Returns a property in each of these deployments.
-fn by_key(template: &Template, value: &Value) -> [Value; 3] {
-    KEYS.map(|parameters| template.decided(value, parameters))
+/// Returns the value of a property in each deployment of [`KEYS`].
+fn values_by_key(template: &Template, value: &Value) -> [Value; 3] {
+    KEYS.map(|parameters| template.evaluate(value, parameters))
 }
 
 #[test]
 fn data_at_rest_uses_the_customer_key_when_given() {
     let template = Template::read();
     let keys = [json!({"Ref": "AWS::NoValue"}), json!({"Fn::GetAtt": "Key.Arn"}), json!({"Ref": "KeyArn"})];
-    for (id, queue) in template.of_type("AWS::SQS::Queue") {
+    for (id, queue) in template.resources_of_type("AWS::SQS::Queue") {
         // Set in both cases: SQS rejects a change that would enable both kinds.
         assert_eq!(
-            by_key(&template, &queue["SqsManagedSseEnabled"]),
+            values_by_key(&template, &queue["SqsManagedSseEnabled"]),
             [json!(true), json!(false), json!(false)],
             "{id}"
         );
-        assert_eq!(by_key(&template, &queue["KmsMasterKeyId"]), keys, "{id}");
+        assert_eq!(values_by_key(&template, &queue["KmsMasterKeyId"]), keys, "{id}");
     }
-    for of_type in ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"] {
-        for (id, properties) in template.of_type(of_type) {
-            assert_eq!(by_key(&template, &properties["KmsKeyId"]), keys, "{id}");
+    for resource_type in ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"] {
+        for (id, properties) in template.resources_of_type(resource_type) {
+            assert_eq!(values_by_key(&template, &properties["KmsKeyId"]), keys, "{id}");
         }
     }
     let rule = &template.properties("Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
     let by_default = &rule["ServerSideEncryptionByDefault"];
-    let [aws, own, given] = by_key(&template, &by_default["SSEAlgorithm"]);
-    assert_eq!([aws, own, given], [json!("AES256"), json!("aws:kms"), json!("aws:kms")]);
-    assert_eq!(by_key(&template, &by_default["KMSMasterKeyID"]), keys);
-    assert_eq!(by_key(&template, &template.section("Globals")["Function"]["KmsKeyArn"]), keys);
-    assert_eq!(by_key(&template, &template.properties("AlarmTopic")["KmsMasterKeyId"]), keys);
+    assert_eq!(
+        values_by_key(&template, &by_default["SSEAlgorithm"]),
+        [json!("AES256"), json!("aws:kms"), json!("aws:kms")]
+    );
+    assert_eq!(values_by_key(&template, &by_default["KMSMasterKeyID"]), keys);
+    assert_eq!(values_by_key(&template, &template.section("Globals")["Function"]["KmsKeyArn"]), keys);
+    assert_eq!(values_by_key(&template, &template.properties("AlarmTopic")["KmsMasterKeyId"]), keys);
     assert_eq!(KEYS.map(|parameters| template.holds("CreatesKey", parameters)), [false, true, false]);
     assert_eq!(template.section("Resources")["Key"]["Condition"], "CreatesKey");
 }
 
-/// Without this condition every role would lose access to the key, and so to all data encrypted with it.
+/// A change back would remove the access of every role to the key, and so to all data encrypted with it.
 #[test]
 fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
-    let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("a description");
+    let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("no description");
     assert!(parameter.contains("One way"), "{parameter}");
     assert!(text("infra/runbook/operate.md").contains("**`Encryption` goes one way**"));
 }
@@ -63,11 +65,15 @@ fn encryption_parameter_is_documented_as_irreversible() {
 fn bucket_is_private_versioned_and_requires_tls() {
     let template = Template::read();
     let bucket = template.properties("Bucket");
-    let access = bucket["PublicAccessBlockConfiguration"].as_object().expect("a block");
+    let access = bucket["PublicAccessBlockConfiguration"].as_object().expect("no block of public access");
     assert!(access.len() == 4 && access.values().all(|on| on == true));
     assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
-    let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
-    assert!(statements.iter().all(|statement| statement["Effect"] == "Deny"), "the policy grants nothing");
+    let statements =
+        template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("no statements");
+    assert!(
+        statements.iter().all(|statement| statement["Effect"] == "Deny"),
+        "a statement of the bucket policy grants access"
+    );
     for condition in [
         json!({"Bool": {"aws:SecureTransport": "false"}}),
         // In quotes in the template, because S3 expects text.
@@ -84,29 +90,29 @@ fn bucket_is_private_versioned_and_requires_tls() {
 #[test]
 fn queue_requires_tls_and_retains_messages_for_two_weeks() {
     let template = Template::read();
-    let policies = template.of_type("AWS::SQS::QueuePolicy");
+    let policies = template.resources_of_type("AWS::SQS::QueuePolicy");
     let mut covered = Vec::new();
     for (id, policy) in policies {
         let tls = &policy["PolicyDocument"]["Statement"][0];
         assert_eq!((&tls["Effect"], &tls["Principal"]), (&json!("Deny"), &json!("*")), "{id}");
         assert_eq!(tls["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}), "{id}");
-        covered.extend(policy["Queues"].as_array().expect("queues").iter().cloned());
+        covered.extend(policy["Queues"].as_array().expect("no queues").iter().cloned());
     }
-    for (id, queue) in template.of_type("AWS::SQS::Queue") {
+    for (id, queue) in template.resources_of_type("AWS::SQS::Queue") {
         let of_queue = covered.iter().filter(|covered| **covered == json!({"Ref": id}));
-        assert_eq!(of_queue.count(), 1, "{id}: the queue has not exactly one policy");
+        assert_eq!(of_queue.count(), 1, "{id}: the queue does not have exactly one policy");
         assert_eq!(queue["MessageRetentionPeriod"], TWO_WEEKS, "{id}");
     }
 }
 
-/// Anybody else who could write to the queue could have an item filed.
+/// Any other sender that may write to the queue could have an item filed.
 #[test]
-fn receive_queue_takes_notifications_of_the_topic_alone() {
+fn receive_queue_accepts_only_the_given_topic() {
     let template = Template::read();
     let statements = &template.properties("ReceiveQueuePolicy")["PolicyDocument"]["Statement"];
     let granted = |parameters: &Parameters<'_>| {
-        let statements = template.decided(statements, parameters);
-        let statements = statements.as_array().expect("statements").clone();
+        let statements = template.evaluate(statements, parameters);
+        let statements = statements.as_array().expect("no statements").clone();
         statements.into_iter().filter(|statement| statement["Effect"] != "Deny").collect::<Vec<_>>()
     };
     assert!(granted(&[("Source", "cloud-api")]).is_empty());
@@ -125,16 +131,16 @@ fn dead_letter_queue_accepts_only_the_task_queues() {
     let template = Template::read();
     let allowed = &template.properties("DeadLetterQueue")["RedriveAllowPolicy"]["sourceQueueArns"];
     assert_eq!(
-        template.decided(allowed, &[]).as_array().map(Vec::len),
+        template.evaluate(allowed, &[]).as_array().map(Vec::len),
         Some(2),
         "the number of source queues is wrong without webhooks"
     );
-    let allowed = template.decided(allowed, &[("Source", "cloud-api")]);
-    let allowed = allowed.as_array().expect("sources");
+    let allowed = template.evaluate(allowed, &[("Source", "cloud-api")]);
+    let allowed = allowed.as_array().expect("no sources");
     for (index, queue) in ["ConvertQueue", "ImportQueue", "ReceiveQueue"].into_iter().enumerate() {
         let properties = template.properties(queue);
-        let name = properties["QueueName"]["Fn::Sub"].as_str().expect("a name");
-        let arn = allowed[index]["Fn::Sub"].as_str().expect("an ARN");
+        let name = properties["QueueName"]["Fn::Sub"].as_str().expect("no name");
+        let arn = allowed[index]["Fn::Sub"].as_str().expect("no ARN");
         assert_eq!(arn, format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"));
         assert_eq!(properties["RedrivePolicy"]["deadLetterTargetArn"], json!({"Fn::GetAtt": "DeadLetterQueue.Arn"}));
     }
@@ -157,14 +163,14 @@ fn secrets_are_generated_and_never_parameters() {
         let lower = name.to_lowercase();
         assert!(!["secret", "password", "token"].iter().any(|word| lower.contains(word)), "{name}");
     }
-    for (id, secret) in template.of_type("AWS::SecretsManager::Secret") {
+    for (id, secret) in template.resources_of_type("AWS::SecretsManager::Secret") {
         assert!(secret.get("SecretString").is_none(), "{id}");
-        let shape = secret["GenerateSecretString"]["SecretStringTemplate"].as_str().expect("a shape");
+        let shape = secret["GenerateSecretString"]["SecretStringTemplate"].as_str().expect("no template of the secret");
         assert!(serde_json::from_str::<Value>(shape).is_ok_and(|shape| shape.is_object()), "{id}");
     }
 }
 
-/// A key is never deleted: an update that created it may be rolled back after objects were written under it. Other
+/// A key is never deleted: an update that created it may be rolled back after objects were encrypted with it. Other
 /// resources are empty when their creation fails.
 #[test]
 fn data_keys_and_secrets_outlive_the_stack() {
@@ -182,8 +188,9 @@ fn data_keys_and_secrets_outlive_the_stack() {
 #[test]
 fn mail_and_manifests_cannot_be_overwritten() {
     let template = Template::read();
-    let statements = template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("statements");
-    let statement = statements.iter().find(|statement| statement["Sid"] == "WriteOnce").expect("a statement");
+    let statements =
+        template.properties("BucketPolicy")["PolicyDocument"]["Statement"].as_array().expect("no statements");
+    let statement = statements.iter().find(|statement| statement["Sid"] == "WriteOnce").expect("no such statement");
     assert_eq!(
         *statement,
         json!({
@@ -198,16 +205,16 @@ fn mail_and_manifests_cannot_be_overwritten() {
 }
 
 #[test]
-fn readers_of_the_bucket_are_recorded_unless_declined() {
+fn bucket_access_is_logged_unless_disabled() {
     let template = Template::read();
     let logging = &template.properties("Bucket")["LoggingConfiguration"];
-    let logged = |bucket| template.decided(logging, &[("AccessLogBucket", bucket)]);
+    let logged = |bucket| template.evaluate(logging, &[("AccessLogBucket", bucket)]);
     assert_eq!(logged("")["DestinationBucketName"], json!({"Ref": "AccessLogs"}));
     assert_eq!(logged("own-logs")["DestinationBucketName"], json!({"Ref": "AccessLogBucket"}));
     assert_eq!(logged("none"), json!({"Ref": "AWS::NoValue"}));
     assert_eq!(template.section("Parameters")["AccessLogBucket"]["Default"], "");
     let policy = &template.properties("AccessLogsPolicy")["PolicyDocument"]["Statement"];
-    let grant = policy.as_array().expect("statements").iter().find(|statement| statement["Effect"] == "Allow");
+    let grant = policy.as_array().expect("no statements").iter().find(|statement| statement["Effect"] == "Allow");
     let grant = grant.expect("S3 may not write");
     assert_eq!(
         (&grant["Principal"]["Service"], &grant["Action"]),
@@ -219,10 +226,10 @@ fn readers_of_the_bucket_are_recorded_unless_declined() {
 }
 
 #[test]
-fn object_lock_and_its_days_are_separate() {
+fn object_lock_and_its_retention_are_separate() {
     let template = Template::read();
     let lock = |parameters: &Parameters<'_>| {
-        template.decided(&template.properties("Bucket")["ObjectLockConfiguration"], parameters)
+        template.evaluate(&template.properties("Bucket")["ObjectLockConfiguration"], parameters)
     };
     assert_eq!(lock(&[]), json!({"Ref": "AWS::NoValue"}));
     assert_eq!(lock(&[("ObjectLock", "enabled")]), json!({"ObjectLockEnabled": "Enabled"}));
@@ -238,8 +245,8 @@ fn outcomes_and_manifests_expire_together() {
     let template = Template::read();
     let rules = |days| {
         let rules = &template.properties("Bucket")["LifecycleConfiguration"]["Rules"];
-        let rules = template.decided(rules, &[("OutcomeDays", days), ("MimeDays", "0")]);
-        let rules = rules.as_array().expect("rules").iter();
+        let rules = template.evaluate(rules, &[("OutcomeDays", days), ("MimeDays", "0")]);
+        let rules = rules.as_array().expect("no rules").iter();
         let expiring = rules.filter(|rule| rule["ExpirationInDays"] == json!({"Ref": "OutcomeDays"}));
         expiring.filter_map(|rule| rule["Prefix"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
@@ -252,14 +259,14 @@ fn outcomes_and_manifests_expire_together() {
 fn bucket_is_replicated_only_to_a_given_bucket() {
     let template = Template::read();
     let replication = &template.properties("Bucket")["ReplicationConfiguration"];
-    assert_eq!(template.decided(replication, &[]), json!({"Ref": "AWS::NoValue"}));
-    let replication = template.decided(replication, &[("ReplicaBucketArn", "arn:aws:s3:::replica")]);
-    for rule in replication["Rules"].as_array().expect("rules") {
+    assert_eq!(template.evaluate(replication, &[]), json!({"Ref": "AWS::NoValue"}));
+    let replication = template.evaluate(replication, &[("ReplicaBucketArn", "arn:aws:s3:::replica")]);
+    for rule in replication["Rules"].as_array().expect("no rules") {
         assert_eq!(
             (&rule["Status"], &rule["Destination"]),
             (&json!("Enabled"), &json!({"Bucket": {"Ref": "ReplicaBucketArn"}}))
         );
-        // A deletion in one region, by mistake or by age, is none in the other.
+        // An object that is deleted in one region, by mistake or by age, is kept in the other.
         assert_eq!(rule["DeleteMarkerReplication"]["Status"], "Disabled");
     }
 }
@@ -294,10 +301,10 @@ fn rules_reject_contradicting_parameters() {
 #[test]
 fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let template = Template::read();
-    let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("values");
+    let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("no values");
     // A dead letter is kept 14 days and may be replayed on the last day.
     assert!(days.iter().filter_map(Value::as_u64).all(|days| days == 0 || days >= 28));
-    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("no rules");
     let by_mime_days = |rule: &&Value| rule.to_string().contains("MimeDays");
     let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();
     let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
@@ -308,22 +315,22 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }
 
-/// In a versioned bucket nothing else removes what was overwritten, and the parts of broken uploads.
+/// In a versioned bucket only this rule removes overwritten objects and the parts of interrupted uploads.
 #[test]
-fn earlier_versions_and_broken_uploads_expire() {
+fn earlier_versions_and_interrupted_uploads_expire() {
     let template = Template::read();
-    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
-    let rule = rules.iter().find(|rule| rule["Id"] == "earlier-versions").expect("a rule");
+    let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("no rules");
+    let rule = rules.iter().find(|rule| rule["Id"] == "earlier-versions").expect("no such rule");
     let expected = json!({
         "Id": "earlier-versions", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
         "ExpiredObjectDeleteMarker": true, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     });
     assert_eq!(*rule, expected);
-    // S3 wants ids that differ, and no rule may expire what says that an item is filed.
-    let decided: Vec<_> =
-        rules.iter().map(|rule| template.decided(rule, &[("OutcomeDays", "0"), ("MimeDays", "90")])).collect();
+    // No rule may expire the outcomes, which record that an item is filed.
+    let evaluated: Vec<_> =
+        rules.iter().map(|rule| template.evaluate(rule, &[("OutcomeDays", "0"), ("MimeDays", "90")])).collect();
     let expiring: Vec<_> =
-        decided.iter().filter(|rule| rule.get("ExpirationInDays").is_some()).map(|rule| &rule["Prefix"]).collect();
+        evaluated.iter().filter(|rule| rule.get("ExpirationInDays").is_some()).map(|rule| &rule["Prefix"]).collect();
     let captured = ["captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "media/"];
     assert_eq!(expiring, [&["mime/"], &captured[..]].concat());
 }

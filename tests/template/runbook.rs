@@ -1,16 +1,18 @@
-//! Commands and facts of the runbook that protect a deployment: no linter and no emulator would miss them.
+//! Commands and facts of the runbook that protect a deployment. No linter and no emulator notices a missing one.
 
 use crate::document::{Template, text};
 
 /// Returns a section of a part of the runbook, by its heading.
 pub(crate) fn section(part: &str, heading: &str) -> String {
     let runbook = text(&format!("infra/runbook/{part}.md"));
-    let (_, section) = runbook.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    let (_, section) = runbook
+        .split_once(&format!("\n## {heading}\n"))
+        .unwrap_or_else(|| panic!("the runbook has no section {heading}"));
     section.split("\n## ").next().unwrap_or_default().to_owned()
 }
 
-/// Returns whether the text contains the parts, in this order.
-fn in_order(text: &str, parts: &[&str]) -> bool {
+/// Returns `true` if the text contains the parts in this order.
+fn contains_in_order(text: &str, parts: &[&str]) -> bool {
     let mut rest = text;
     parts.iter().all(|part| match rest.split_once(part) {
         Some((_, after)) => {
@@ -31,15 +33,15 @@ fn runbook_protects_the_stack_with_two_commands() {
         "set-stack-policy --stack-name \"$STACK\" --stack-policy-body file://infra/deploy/stack-policy.json"
     ));
     assert!(section("deploy", "First deployment").contains("[protect the stack](#protecting-the-stack)"));
-    assert!(in_order(&section("deploy", "Removing"), &["--no-enable-termination-protection", "sam delete"]));
+    assert!(contains_in_order(&section("deploy", "Removing"), &["--no-enable-termination-protection", "sam delete"]));
 }
 
-/// Queue, bucket, secrets and roles change one after the other.
+/// CloudFormation changes queues, bucket, secrets and roles one after another.
 #[test]
-fn runbook_pauses_before_the_key_is_switched() {
+fn runbook_pauses_the_steps_before_the_key_is_changed() {
     let key = section("deploy", "Your own key");
     let states = ["`ScheduleState=DISABLED`", "`ConvertState=DISABLED`", "`ImportState=DISABLED`"];
-    assert!(in_order(
+    assert!(contains_in_order(
         &key,
         &[&states[..], &["2. `Encryption=customer-managed`", "archiver doctor", "`ENABLED`"]].concat()
     ));
@@ -47,14 +49,14 @@ fn runbook_pauses_before_the_key_is_switched() {
 }
 
 #[test]
-fn runbook_says_what_a_new_account_and_a_new_name_need() {
+fn runbook_describes_a_new_account_and_a_reused_name() {
     let first = section("deploy", "First deployment");
     for fact in ["wait 60 seconds", "get-account-settings", "`ReserveFetch=false`"] {
-        assert!(first.contains(fact), "{fact}");
+        assert!(first.contains(fact), "the section does not say {fact:?}");
     }
 }
 
-/// The stack must have the bucket before its first run, or everything is filed again.
+/// The stack must have the bucket before its first run. Otherwise every item is filed again.
 #[test]
 fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
     let returning = section("deploy", "Returning to a kept bucket");
@@ -66,8 +68,8 @@ fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
         "make deploy",
         "archiver reconcile",
     ];
-    assert!(in_order(&returning, &steps));
-    // The new stack must find the bucket that it adopted as its own.
+    assert!(contains_in_order(&returning, &steps), "a step is missing: {returning}");
+    // The imported bucket must have the type and the policies that the whole template gives it.
     let adopted = Template::parse(&text("infra/deploy/adopt.yaml"));
     let (adopted, deployed) =
         (&adopted.section("Resources")["Bucket"], &Template::read().section("Resources")["Bucket"].clone());
@@ -87,27 +89,27 @@ fn runbook_describes_a_private_network() {
         "TCP 443",
         "`FipsEndpoints=true`",
     ] {
-        assert!(network.contains(need), "{need}");
+        assert!(network.contains(need), "the section does not say {need:?}");
     }
 }
 
 #[test]
-fn runbook_says_how_the_deployment_outlives_its_first_year() {
+fn runbook_describes_operation_beyond_the_first_year() {
     let protecting = section("deploy", "Protecting the stack");
     assert!(protecting.contains("create-budget") && protecting.contains("Malware Protection for S3"));
     let release = section("deploy", "A signed release");
     let steps =
         ["make build", "make sbom", "sha256sum", "ssh-keygen -Y sign", "ssh-keygen -Y verify", "sha256sum --check"];
-    assert!(in_order(&release, &steps));
+    assert!(contains_in_order(&release, &steps), "a step is missing: {release}");
     let signer =
         ["put-signing-profile", "create-code-signing-config", "`CodeSigningConfigArn`", "make deploy SIGNING_PROFILE="];
-    assert!(in_order(&release, &signer));
+    assert!(contains_in_order(&release, &signer), "a step is missing: {release}");
     assert!(section("deploy", "A copy in another region").contains("`ReplicaBucketArn`"));
     assert!(section("deploy", "Going back").contains("make rollback RELEASE="));
     let compliance = section("compliance", "Microsoft's dates");
     for fact in
         ["1 October 2026", "1 April 2027", "31 December 2026", "`Mail-Advanced.ReadWrite`", "`kind:externaldata`"]
     {
-        assert!(compliance.contains(fact), "{fact}");
+        assert!(compliance.contains(fact), "the section does not say {fact:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! Updates with another value of one parameter: what CloudFormation would replace or remove, by AWS's schemas of the
-//! resources, which cfn-lint contains. No emulator decides this as AWS does.
+//! Updates that change one parameter: the resources that CloudFormation would replace or remove, according to AWS's
+//! schemas in cfn-lint. No emulator decides this as AWS does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Types of resources that hold data, messages or credentials, or that an update may not interrupt.
-const KEPT: [&str; 7] = [
+const PROTECTED_TYPES: [&str; 7] = [
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
@@ -26,6 +26,7 @@ const KEPT: [&str; 7] = [
     "AWS::Serverless::Function",
 ];
 
+/// Parameters of all these deployments.
 const COMMON: [(&str, &str); 10] = [
     ("ArchiveDomain", "archive.example.com"),
     ("Architecture", "x86_64"),
@@ -40,7 +41,7 @@ const COMMON: [(&str, &str); 10] = [
 ];
 
 /// Deployments that an update starts from. Together they have every resource.
-const DEPLOYED: [&Parameters<'_>; 4] = [
+const DEPLOYMENTS: [&Parameters<'_>; 4] = [
     &[("Source", "archiver-api")],
     &[("Source", "cloud-api"), ("SocialTopicArn", TOPIC), ("Encryption", "customer-managed"), ("Mailbox", "imap")],
     &[("Source", "eml-drop"), ("Encryption", "customer-managed"), ("KeyArn", "arn:aws:kms:eu-west-1:1:key/a")],
@@ -49,7 +50,7 @@ const DEPLOYED: [&Parameters<'_>; 4] = [
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:1:t";
 
-/// Another value of each parameter that has no list of allowed values and is no number.
+/// Another value of each parameter that has no list of allowed values and is not a number.
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("AccessLogBucket", "none"),
     ("AlarmEmail", "operations@example.com"),
@@ -85,6 +86,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("WebhookPayload", "a.b"),
 ];
 
+/// Returns values of a parameter to which an update may change it.
 fn other_values(name: &str, parameter: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if let Some(allowed) = parameter["AllowedValues"].as_array() {
@@ -95,7 +97,7 @@ fn other_values(name: &str, parameter: &Value) -> Vec<String> {
     }
     let given: Vec<_> =
         OTHER_VALUES.iter().filter(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned()).collect();
-    assert!(!given.is_empty(), "{name}: give this test another value");
+    assert!(!given.is_empty(), "{name} has no other value: add one to this test");
     given
 }
 
@@ -113,23 +115,23 @@ impl CreateOnly {
             serde_json::from_str(&text).expect("the schema is not JSON")
         };
         let files = read("providers/eu-west-1.json".to_owned());
-        let of_type = |of_type: &str| {
-            let schema = of_type.replace("Serverless", "Lambda");
-            let file = files[&schema].as_str().unwrap_or_else(|| panic!("no schema of {of_type}"));
+        let create_only_properties = |resource_type: &str| {
+            let schema = resource_type.replace("Serverless", "Lambda");
+            let file = files[&schema].as_str().unwrap_or_else(|| panic!("no schema of {resource_type}"));
             let schema = read(format!("resources/{file}.json"));
             let properties = schema["createOnlyProperties"].as_array().into_iter().flatten().filter_map(Value::as_str);
             properties.map(|path| path.trim_start_matches("/properties/").to_owned()).collect()
         };
-        Self(KEPT.map(|name| (name.to_owned(), of_type(name))).into())
+        Self(PROTECTED_TYPES.map(|name| (name.to_owned(), create_only_properties(name))).into())
     }
 }
 
-/// Returns a part of the template with the values of the parameters in the place of references to them.
-fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Value {
+/// Returns a part of the template in which references to parameters are replaced by their values.
+fn substitute_parameters(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Value {
     match part {
         Value::Object(members) => {
-            let named = |name: &str| template.section("Parameters").contains_key(name);
-            if let Some(name) = members.get("Ref").and_then(Value::as_str).filter(|name| named(name)) {
+            let is_parameter = |name: &str| template.section("Parameters").contains_key(name);
+            if let Some(name) = members.get("Ref").and_then(Value::as_str).filter(|name| is_parameter(name)) {
                 return json!(template.value_of(name, parameters));
             }
             if let Some(text) = members.get("Fn::Sub").and_then(Value::as_str) {
@@ -144,28 +146,30 @@ fn filled(template: &Template, part: &Value, parameters: &Parameters<'_>) -> Val
             }
             members
                 .iter()
-                .map(|(name, part)| (name.clone(), filled(template, part, parameters)))
+                .map(|(name, part)| (name.clone(), substitute_parameters(template, part, parameters)))
                 .collect::<Map<_, _>>()
                 .into()
         }
-        Value::Array(parts) => parts.iter().map(|part| filled(template, part, parameters)).collect(),
+        Value::Array(parts) => parts.iter().map(|part| substitute_parameters(template, part, parameters)).collect(),
         other => other.clone(),
     }
 }
 
-/// Returns the resources of a deployment that must be kept, each with what AWS cannot change.
-fn deployed(
+/// Returns the protected resources of a deployment, each with the values of the properties that AWS cannot change.
+fn protected_resources(
     template: &Template,
     create_only: &CreateOnly,
     parameters: &Parameters<'_>,
 ) -> BTreeMap<String, Vec<Value>> {
     let mut found = BTreeMap::new();
     for (id, resource) in template.section("Resources") {
-        let of_type = resource["Type"].as_str().expect("a type");
-        let there = resource["Condition"].as_str().is_none_or(|condition| template.holds(condition, parameters));
-        if there && KEPT.contains(&of_type) {
-            let value = |name: &String| template.decided(&resource["Properties"][name.as_str()], parameters);
-            let fixed = create_only.0[of_type].iter().map(|name| filled(template, &value(name), parameters));
+        let resource_type = resource["Type"].as_str().expect("no type");
+        let exists = resource["Condition"].as_str().is_none_or(|condition| template.holds(condition, parameters));
+        if exists && PROTECTED_TYPES.contains(&resource_type) {
+            let value = |name: &String| template.evaluate(&resource["Properties"][name.as_str()], parameters);
+            let fixed = create_only.0[resource_type]
+                .iter()
+                .map(|name| substitute_parameters(template, &value(name), parameters));
             found.insert(id.clone(), fixed.collect());
         }
     }
@@ -173,11 +177,11 @@ fn deployed(
 }
 
 /// Returns the resources that a change of one parameter, to any value, removes or replaces.
-fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTreeSet<String> {
+fn resources_lost_by_change(template: &Template, create_only: &CreateOnly, name: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for value in other_values(name, &template.section("Parameters")[name]) {
         let mut tried = 0;
-        for deployment in DEPLOYED {
+        for deployment in DEPLOYMENTS {
             let before = [&COMMON[..], deployment].concat();
             let unchanged = before.iter().copied().filter(|(other, _)| *other != name);
             let after: Vec<_> = unchanged.chain([(name, value.as_str())]).collect();
@@ -186,8 +190,8 @@ fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTree
                 continue;
             }
             tried += 1;
-            let now = deployed(template, create_only, &after);
-            let before = deployed(template, create_only, &before).into_iter();
+            let now = protected_resources(template, create_only, &after);
+            let before = protected_resources(template, create_only, &before).into_iter();
             found.extend(before.filter(|(id, fixed)| now.get(id) != Some(fixed)).map(|(id, _)| id));
         }
         assert!(tried > 0, "no deployment accepts {name}={value}");
@@ -196,7 +200,7 @@ fn gone_with(template: &Template, create_only: &CreateOnly, name: &str) -> BTree
 }
 
 /// Returns the parameters in the runbook's table of changes with consequences.
-fn documented() -> BTreeMap<String, String> {
+fn documented_consequences() -> BTreeMap<String, String> {
     let table = section("deploy", "Changing a parameter");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
     let mut found = BTreeMap::new();
@@ -211,22 +215,22 @@ fn documented() -> BTreeMap<String, String> {
 #[test]
 fn parameter_is_safe_to_change_or_in_the_runbooks_table() {
     let template = Template::read();
-    let documented = documented();
+    let documented = documented_consequences();
     for name in documented.keys() {
         assert!(template.section("Parameters").contains_key(name), "{name} is not a parameter");
     }
     let create_only = CreateOnly::read();
-    for of_type in KEPT.iter().filter(|of_type| **of_type != "AWS::KMS::Key") {
-        assert!(!create_only.0[*of_type].is_empty(), "{of_type} has no property that cannot be changed");
+    for resource_type in PROTECTED_TYPES.iter().filter(|name| **name != "AWS::KMS::Key") {
+        assert!(!create_only.0[*resource_type].is_empty(), "{resource_type} has no property that cannot be changed");
     }
     for name in template.section("Parameters").keys() {
-        for id in gone_with(&template, &create_only, name) {
+        for id in resources_lost_by_change(&template, &create_only, name) {
             let consequence = documented.get(name).unwrap_or_else(|| {
                 panic!("a change of {name} removes or replaces {id}, and the runbook has no row for it")
             });
             let resource = &template.section("Resources")[&id];
             let kept = resource["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain"));
-            // Named where it is not kept: an operator has to know before the change.
+            // The row must name a resource that is not kept, so that the operator knows before the change.
             assert!(
                 kept || consequence.contains(&format!("`{id}`")),
                 "{name}: {id} is removed or replaced, and the runbook does not say so"
@@ -235,14 +239,14 @@ fn parameter_is_safe_to_change_or_in_the_runbooks_table() {
     }
 }
 
-/// The test above would find nothing if it compared nothing.
+/// Shows that the test above can fail.
 #[test]
-fn name_from_a_parameter_would_be_found_as_a_replacement() {
+fn name_from_a_parameter_is_detected_as_a_replacement() {
     let text = crate::document::text("template.yaml");
     let named = "QueueName: !Sub \"${AWS::StackName}-import\"";
     assert_eq!(text.matches(named).count(), 1);
     let template = Template::parse(&text.replace(named, "QueueName: !Sub \"${AWS::StackName}-${MailFolder}\""));
     let create_only = CreateOnly::read();
-    assert_eq!(gone_with(&template, &create_only, "MailFolder"), ["ImportQueue".to_owned()].into());
-    assert!(gone_with(&template, &create_only, "LogLevel").is_empty());
+    assert_eq!(resources_lost_by_change(&template, &create_only, "MailFolder"), ["ImportQueue".to_owned()].into());
+    assert!(resources_lost_by_change(&template, &create_only, "LogLevel").is_empty());
 }
