@@ -1,5 +1,5 @@
-//! The few requests to Lambda and EventBridge Scheduler that the tests make. They are written here because no SDK reads
-//! ministack's list of event source mappings, which has a number as text.
+//! The few requests to Lambda, EventBridge Scheduler, Signer and KMS that the tests make. They do not use an SDK,
+//! because an SDK rejects ministack's list of event source mappings, in which a number is written as text.
 
 use anyhow::{Context, ensure};
 use local::ministack::Ministack;
@@ -49,7 +49,7 @@ impl Api {
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).with_context(|| format!("{path}: no JSON: {text}"))
+        serde_json::from_str(&text).with_context(|| format!("{path}: the response is not JSON: {text}"))
     }
 
     /// Invokes a function and waits for its response.
@@ -63,7 +63,7 @@ impl Api {
     }
 
     /// Returns the configuration of a function.
-    pub(crate) async fn function(&self, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn function_configuration(&self, name: &str) -> anyhow::Result<Value> {
         self.send("lambda", Method::GET, &format!("/2015-03-31/functions/{name}/configuration"), &Value::Null).await
     }
 
@@ -81,7 +81,7 @@ impl Api {
         self.send("signer", Method::PUT, &format!("/signing-profiles/{name}"), &body).await.map(drop)
     }
 
-    /// Returns the keys of the objects that AWS Signer has signed, and of those that it wrote.
+    /// Returns the key of each object that AWS Signer has signed, and the key of the signed object.
     pub(crate) async fn signed_objects(&self) -> anyhow::Result<Vec<(String, String)>> {
         let listed = self.send("signer", Method::GET, "/signing-jobs", &Value::Null).await?;
         let jobs = listed["jobs"].as_array().context("no list of jobs")?;
@@ -104,17 +104,17 @@ impl Api {
         described["KeyMetadata"]["KeyState"].as_str().map(str::to_owned).context("no state")
     }
 
-    /// Sets the concurrency of each event source mapping again, and leaves the rest as the template created it.
-    /// ministack keeps the concurrency as text, as CloudFormation passes parameters, and its poller then fails to
-    /// compare it with a number; AWS converts it to a number.
+    /// Sets the concurrency of each event source mapping to the same limit as a number, and changes nothing else.
+    /// CloudFormation passes parameters as text. AWS converts them to numbers; ministack keeps the text, and its poller
+    /// fails to compare it with a number.
     pub(crate) async fn set_numeric_concurrency(&self) -> anyhow::Result<()> {
         let mappings = "/2015-03-31/event-source-mappings/";
         let listed = self.send("lambda", Method::GET, mappings, &Value::Null).await?;
         for mapping in listed["EventSourceMappings"].as_array().context("no list of mappings")? {
             let id = mapping["UUID"].as_str().context("a mapping without an id")?;
-            let bound = mapping["ScalingConfig"]["MaximumConcurrency"].as_str();
-            let Some(bound) = bound else { continue };
-            let change = json!({"ScalingConfig": {"MaximumConcurrency": bound.parse::<u32>()?}});
+            let limit = mapping["ScalingConfig"]["MaximumConcurrency"].as_str();
+            let Some(limit) = limit else { continue };
+            let change = json!({"ScalingConfig": {"MaximumConcurrency": limit.parse::<u32>()?}});
             self.send("lambda", Method::PUT, &format!("{mappings}{id}"), &change).await?;
         }
         Ok(())

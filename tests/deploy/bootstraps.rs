@@ -1,4 +1,4 @@
-//! Each bootstrap under the runtime interface emulator that AWS publishes and `sam` contains: an independent
+//! Runs each bootstrap under the runtime interface emulator that AWS publishes and `sam` contains: an independent
 //! implementation of the Runtime API.
 #![cfg(target_os = "linux")]
 
@@ -26,19 +26,19 @@ use crate::{
 /// Time limit for the start of a bootstrap.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Returns the program for this machine.
+/// Returns the path of the emulator for this machine.
 fn emulator() -> anyhow::Result<PathBuf> {
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     Ok(packages()?.join(format!("samcli/local/rapid/aws-lambda-rie-{machine}")))
 }
 
 /// A bootstrap that waits for events.
-struct Emulated {
+struct EmulatedFunction {
     _process: Child,
     api: Api,
 }
 
-impl Emulated {
+impl EmulatedFunction {
     async fn start(step: Step, variables: Vec<(String, String)>) -> anyhow::Result<Self> {
         // Both listeners stay open until both ports are known, so that the ports differ.
         let ports = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
@@ -50,7 +50,7 @@ impl Emulated {
         command.env("AWS_REGION", Ministack::REGION).env("AWS_LAMBDA_FUNCTION_NAME", step.name());
         command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", "60").env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let process = command.spawn().context("the emulator cannot be started")?;
+        let process = command.spawn().context("starting the emulator failed")?;
         let listens = async {
             while TcpStream::connect(&events).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -60,7 +60,7 @@ impl Emulated {
         Ok(Self { _process: process, api: Api::at(&format!("http://{events}"))? })
     }
 
-    /// Returns the only function name that the emulator accepts.
+    /// Invokes the function by the only name that the emulator accepts.
     async fn invoke(&self, event: &Value) -> anyhow::Result<Value> {
         self.api.invoke("function", event).await
     }
@@ -77,7 +77,7 @@ async fn bootstrap_handles_an_event_under_aws_runtime_emulator() -> anyhow::Resu
     let start = async |step: Step, settings: &[(&str, &str)]| {
         let mut variables = cloud.variables(step, &resources);
         variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Emulated::start(step, variables).await
+        EmulatedFunction::start(step, variables).await
     };
     let exports = [("SOURCE", "chat-export"), ("EXPORT_TIME_ZONE", "UTC"), ("ARCHIVE_DOMAIN", "archive.example.com")];
 

@@ -17,14 +17,15 @@ use serde_json::json;
 
 use crate::stack::{Account, STACK, root};
 
+/// Parameters of the first deployment.
 const BASE: [(&str, &str); 2] = [("AlarmEmail", ""), ("LogDays", "30")];
 
-/// Parameters whose change has a consequence that the runbook describes ("Changing a parameter"): the update itself must
-/// work, and the resources that leave the stack are kept. `Source` and `Mailbox` have tests of their own below.
+/// Parameters that are not in [`UPDATES`], because their change has a consequence that the runbook describes
+/// ("Changing a parameter"). `Source` and `Mailbox` have their own tests below.
 const WITH_CONSEQUENCES: [&str; 3] = ["Source", "Mailbox", "Architecture"];
 
 /// Updates, one after another: a parameter that an update does not name keeps its value.
-const PLAIN: &[&[(&str, &str)]] = &[
+const UPDATES: &[&[(&str, &str)]] = &[
     &[
         ("ConvertState", "DISABLED"),
         ("ImportState", "DISABLED"),
@@ -92,7 +93,8 @@ const PLAIN: &[&[(&str, &str)]] = &[
     ],
 ];
 
-const OF_WEBHOOKS: &[&[(&str, &str)]] = &[
+/// Updates of a deployment that receives webhooks.
+const WEBHOOK_UPDATES: &[&[(&str, &str)]] = &[
     &[("ReceiveState", "DISABLED"), ("ReserveReceive", "0"), ("ReceiveConcurrency", "8")],
     &[
         ("WebhookHeader", "X-Provider"),
@@ -103,12 +105,12 @@ const OF_WEBHOOKS: &[&[(&str, &str)]] = &[
     &[("WebhookUrl", "disabled"), ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:webhooks")],
 ];
 
-/// Resources that leave the stack with a change, and that AWS keeps, by the template's policies.
-const LEAVES: [(&str, &str); 2] = [("AccessLogBucket", "AccessLogs"), ("WebhookUrl", "WebhookSecret")];
+/// Resources that a change of the parameter removes from the stack, and that AWS keeps by the template's policies.
+const REMOVED_RESOURCES: [(&str, &str); 2] = [("AccessLogBucket", "AccessLogs"), ("WebhookUrl", "WebhookSecret")];
 
-/// Deploys, and then makes each update. None may replace a resource with data or messages.
+/// Deploys, makes each update, and asserts that none replaces a resource with data or messages.
 async fn assert_updates_keep_data(base: &[(&str, &str)], changes: &[&[(&str, &str)]]) -> anyhow::Result<()> {
-    const KINDS: [&str; 6] = ["Bucket", "Queue", "Function", "Secret", "Logs", "Schedule"];
+    const ID_SUFFIXES: [&str; 6] = ["Bucket", "Queue", "Function", "Secret", "Logs", "Schedule"];
     let account = Account::start_without_functions().await?;
     account.deploy(base).await?;
     let release = account.releases()?.pop().context("no package")?;
@@ -120,10 +122,10 @@ async fn assert_updates_keep_data(base: &[(&str, &str)], changes: &[&[(&str, &st
         account.update(&release, &unchanged.chain(change.iter().copied()).collect::<Vec<_>>()).await?;
         changed.extend(names);
         let now = account.resources().await?;
-        for (id, physical) in first.iter().filter(|(id, _)| KINDS.iter().any(|kind| id.ends_with(kind))) {
-            let leaves = LEAVES.iter().any(|(name, leaves)| leaves == id && changed.contains(name));
-            let same = now.get(id) == Some(physical);
-            ensure!(leaves || same, "{change:?} replaced {id}: {physical} {:?}", now.get(id));
+        for (id, physical) in first.iter().filter(|(id, _)| ID_SUFFIXES.iter().any(|suffix| id.ends_with(suffix))) {
+            let is_removed = REMOVED_RESOURCES.iter().any(|(name, removed)| removed == id && changed.contains(name));
+            let is_same = now.get(id) == Some(physical);
+            ensure!(is_removed || is_same, "{change:?} replaced {id}: {physical} became {:?}", now.get(id));
         }
     }
     Ok(())
@@ -131,12 +133,12 @@ async fn assert_updates_keep_data(base: &[(&str, &str)], changes: &[&[(&str, &st
 
 #[tokio::test]
 async fn parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
-    assert_updates_keep_data(&BASE, PLAIN).await
+    assert_updates_keep_data(&BASE, UPDATES).await
 }
 
 #[tokio::test]
 async fn webhook_parameter_update_replaces_no_data_resource() -> anyhow::Result<()> {
-    assert_updates_keep_data(&[&BASE[..], &[("Source", "cloud-api")]].concat(), OF_WEBHOOKS).await
+    assert_updates_keep_data(&[&BASE[..], &[("Source", "cloud-api")]].concat(), WEBHOOK_UPDATES).await
 }
 
 /// A parameter that is in none of the lists above would not be tested.
@@ -147,12 +149,12 @@ fn every_parameter_is_updated_by_a_test() -> anyhow::Result<()> {
     let parameters =
         template.first().context("an empty template")?["Parameters"].as_mapping().context("no parameters")?;
     let names: BTreeSet<_> = parameters.keys().filter_map(|name| name.as_str()).collect();
-    let changes = PLAIN.iter().chain(OF_WEBHOOKS).copied().flatten().map(|(name, _)| *name);
+    let changes = UPDATES.iter().chain(WEBHOOK_UPDATES).copied().flatten().map(|(name, _)| *name);
     assert_eq!(changes.chain(WITH_CONSEQUENCES).collect::<BTreeSet<_>>(), names);
     Ok(())
 }
 
-/// After a typing error in `Source` or `Mailbox`, no value of a secret and no message is lost.
+/// A mistaken change of `Source` or `Mailbox` loses neither the value of a secret nor a message.
 #[tokio::test]
 async fn change_of_source_or_mailbox_keeps_the_secret() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
@@ -191,13 +193,13 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
             .map(|(queue, state)| (queue.rsplit('-').next().unwrap_or_default().to_owned(), state));
         Ok(found.collect())
     };
-    let both = |convert: &str, import: &str| {
+    let states = |convert: &str, import: &str| {
         BTreeMap::from([("convert".to_owned(), convert.to_owned()), ("import".to_owned(), import.to_owned())])
     };
-    assert_eq!(mappings().await?, both("Enabled", "Enabled"));
+    assert_eq!(mappings().await?, states("Enabled", "Enabled"));
     let before = account.releases()?.pop().context("no package")?;
     account.update(&before, &[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
-    assert_eq!(mappings().await?, both("Enabled", "Disabled"));
+    assert_eq!(mappings().await?, states("Enabled", "Disabled"));
 
     // A release that changes the template, and a rollback to the previous one.
     account.edit_template(|template| template.replace("Description: Starts fetch", "Description: Starts it"))?;
@@ -206,13 +208,13 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
         let schedule = account.api.schedule(&format!("{STACK}-fetch")).await?;
         Ok(schedule["Description"].as_str().unwrap_or_default().to_owned())
     };
-    assert_eq!((description().await?, mappings().await?), ("Starts it".to_owned(), both("Enabled", "Enabled")));
+    assert_eq!((description().await?, mappings().await?), ("Starts it".to_owned(), states("Enabled", "Enabled")));
     account.roll_back(&before).await?;
     assert_eq!(description().await?, "Starts fetch");
     Ok(())
 }
 
-/// The runbook's "A signed release". AWS itself rejects other code, which is not tested.
+/// Follows the runbook's section "A signed release". AWS itself rejects other code, which is not tested.
 #[tokio::test]
 async fn signed_package_has_the_code_that_the_signer_wrote() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
@@ -225,7 +227,7 @@ async fn signed_package_has_the_code_that_the_signer_wrote() -> anyhow::Result<(
     for (source, signed) in &signed {
         ensure!(package.contains(signed) && !package.contains(&format!("{source}\n")), "{source} {signed}: {package}");
     }
-    // The test's bootstraps are one file, so that one signed object may serve several functions.
+    // All bootstraps of this test are the same file, so several functions may have the same signed object.
     assert_eq!(package.matches("CodeUri: s3://").count(), 4, "{package}");
     Ok(())
 }
@@ -237,14 +239,14 @@ async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Re
     account.deploy(&BASE).await?;
     let keys = account.api.keys().await?.len();
     account.edit_template(|template| {
-        let fails = "  Fails:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [ConvertQueue, Bucket]\n    \
+        let failing = "  Fails:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [ConvertQueue, Bucket]\n    \
             Properties: {Handle: !Ref FailsHandle, Timeout: \"1\", Count: 1}\n  FailsHandle:\n    \
             Type: AWS::CloudFormation::WaitConditionHandle\n\nOutputs:\n";
-        template.replace("Outputs:\n", fails)
+        template.replace("Outputs:\n", failing)
     })?;
     let failed = account.deploy(&[&BASE[..], &[("Encryption", "customer-managed")]].concat()).await;
     ensure!(failed.is_err(), "the update succeeded unexpectedly");
-    let stack = account.formation().describe_stacks().stack_name(STACK).send().await?;
+    let stack = account.cloudformation().describe_stacks().stack_name(STACK).send().await?;
     let status = stack.stacks()[0].stack_status().context("no status")?.as_str().to_owned();
     assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
     let now = account.api.keys().await?;
@@ -255,9 +257,9 @@ async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Re
     Ok(())
 }
 
-/// "Returning to a kept bucket" of the runbook: the new stack uses the outcomes of the old one.
+/// Follows the runbook's section "Returning to a kept bucket".
 #[tokio::test]
-async fn new_stack_adopts_the_bucket_that_a_deleted_one_left() -> anyhow::Result<()> {
+async fn new_stack_adopts_the_bucket_of_a_deleted_stack() -> anyhow::Result<()> {
     let account = Account::start_without_functions().await?;
     account.deploy(&BASE).await?;
     let outputs = account.outputs().await?;
@@ -271,29 +273,29 @@ async fn new_stack_adopts_the_bucket_that_a_deleted_one_left() -> anyhow::Result
     let kept = secrets.describe_secret().secret_id(&secret).send().await?;
     ensure!(kept.deleted_date().is_none(), "the secret was deleted with the stack");
 
-    let formation = account.formation();
+    let client = account.cloudformation();
     let import = ResourceToImport::builder()
         .resource_type("AWS::S3::Bucket")
         .logical_resource_id("Bucket")
         .resource_identifier("BucketName", &name)
         .build();
-    let change = formation.create_change_set().stack_name(STACK).change_set_name("adopt");
+    let change = client.create_change_set().stack_name(STACK).change_set_name("adopt");
     let template = fs::read_to_string(root().join("infra/deploy/adopt.yaml"))?;
     let change = change.change_set_type(ChangeSetType::Import).resources_to_import(import).template_body(template);
     change.send().await.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
-    formation.execute_change_set().stack_name(STACK).change_set_name("adopt").send().await?;
+    client.execute_change_set().stack_name(STACK).change_set_name("adopt").send().await?;
     let imported = async || {
-        let stack = formation.describe_stacks().stack_name(STACK).send().await?;
+        let stack = client.describe_stacks().stack_name(STACK).send().await?;
         Ok(stack.stacks()[0].stack_status().is_some_and(|status| status.as_str() == "IMPORT_COMPLETE"))
     };
-    account.until("the import", imported).await?;
+    account.wait_until("the import of the bucket", imported).await?;
 
     account.deploy(&BASE).await?;
     let outputs = account.outputs().await?;
     assert_eq!(outputs.get("BucketName")?, name);
     let cursor = account.bucket(&outputs)?.get(keys::CURSOR, 10).await?.context("the cursor is missing")?;
     assert_eq!(&cursor.bytes[..], b"{}");
-    let import = account.api.function(outputs.get("ImportFunctionName")?).await?;
+    let import = account.api.function_configuration(outputs.get("ImportFunctionName")?).await?;
     assert_eq!(import["Environment"]["Variables"]["BUCKET"], json!(name));
     Ok(())
 }

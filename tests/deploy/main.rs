@@ -1,6 +1,6 @@
-//! The deployment: template.yaml is deployed with the real `sam deploy` into ministack, and then processes a
-//! day. The tests wire nothing: the schedule, the functions with their environments, the event source mappings,
-//! the queues and the bucket are created by the template.
+//! Deploys template.yaml with the real `sam deploy` into ministack, and processes a day. The tests connect nothing
+//! themselves: the template creates the schedule, the functions with their environments, the event source mappings, the
+//! queues and the bucket.
 
 mod api;
 mod bootstraps;
@@ -30,7 +30,7 @@ const FRIEND: &str = "friend@example.com";
 
 const CHAT: &str = "21/11/2026, 09:59 - Ada: God morgen\n21/11/2026, 10:00 - Bo: Good morning\n";
 
-/// Takes the steps of the runbook: the stack is deployed with the schedule off and tried by hand, deployed again,
+/// Follows the steps of the runbook: the stack is deployed with the schedule off and tested by hand, deployed again,
 /// switched to the retrieval API, switched on, and removed.
 #[tokio::test]
 async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()> {
@@ -41,7 +41,7 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     graph.add(User::new(OWNER));
     graph.add(User::new(FRIEND));
     let account = Account::start().await?;
-    account.set_upstream(&graph)?;
+    account.set_graph_urls(&graph)?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     let credentials = SourceCredentials { username: "connector".to_owned(), password: "correct horse".to_owned() };
@@ -58,9 +58,9 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     account.deploy(&trial).await?;
     let outputs = account.outputs().await?;
     assert_schedule(&account, &outputs, "DISABLED", "rate(1 hour)").await?;
-    fill(&account, outputs.get("GraphSecretArn")?, &json!({"client_secret": CLIENT_SECRET})).await?;
+    set_secret_value(&account, outputs.get("GraphSecretArn")?, &json!({"client_secret": CLIENT_SECRET})).await?;
     let bucket = account.bucket(&outputs)?;
-    let tried = try_an_export(&account, &outputs, &bucket).await?;
+    let trial_run = fetch_one_export(&account, &outputs, &bucket).await?;
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
     let dead_letter = send_malformed_task(&account, &outputs).await?;
 
@@ -68,18 +68,18 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     ensure!(stdout.contains("No changes to deploy"), "{stdout}");
     assert_eq!(account.outputs().await?, outputs);
 
-    // Switched on. Until the secret has a value, the source rejects fetch; the run of the next minute succeeds.
+    // The schedule is switched on. The source rejects fetch until the secret has a value; the next run succeeds.
     put(&bucket, keys::USER_MAP, user_map()).await?;
     graph.revoke_tokens();
     let since = Timestamp::now();
-    let on = [("ArchiverUrl", archive.url()), ("ScheduleState", "ENABLED"), ("Schedule", "rate(1 minute)")];
-    account.deploy(&[&mailboxes[..], &on].concat()).await?;
+    let enabled = [("ArchiverUrl", archive.url()), ("ScheduleState", "ENABLED"), ("Schedule", "rate(1 minute)")];
+    account.deploy(&[&mailboxes[..], &enabled].concat()).await?;
     let outputs = account.outputs().await?;
     assert_schedule(&account, &outputs, "ENABLED", "rate(1 minute)").await?;
     let login = json!({"username": credentials.username, "password": credentials.password});
-    fill(&account, outputs.get("ArchiverSecretArn")?, &login).await?;
-    account.until("a run by the schedule", async || has_run(&bucket, since).await).await?;
-    account.drained(&outputs).await?;
+    set_secret_value(&account, outputs.get("ArchiverSecretArn")?, &login).await?;
+    account.wait_until("a run by the schedule", async || has_run(&bucket, since).await).await?;
+    account.wait_until_drained(&outputs).await?;
 
     let filed = expected.filed.keys().map(|address| (address.clone(), copies(&graph, address.as_str()))).collect();
     assert_eq!(expected.filed, filed, "{}", account.log());
@@ -87,9 +87,10 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     for dead_letter in queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await? {
         *reasons.entry(dead_letter.attributes.get("reason").cloned().unwrap_or_default()).or_insert(0) += 1;
     }
-    let mut due: BTreeMap<_, _> = expected.dead_letters.iter().map(|(why, count)| (why.to_string(), *count)).collect();
-    *due.entry(dead_letter).or_default() += 1;
-    assert_eq!(reasons, due);
+    let mut expected_reasons: BTreeMap<_, _> =
+        expected.dead_letters.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
+    *expected_reasons.entry(dead_letter).or_default() += 1;
+    assert_eq!(reasons, expected_reasons);
     assert_eq!(
         (copies(&graph, OWNER), copies(&graph, FRIEND)),
         (2, 2),
@@ -98,15 +99,15 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     reconcile(&account, &outputs).await?;
 
     account.delete().await?;
-    let gone = account.api.invoke(outputs.get("FetchFunctionName")?, &json!({})).await;
-    ensure!(gone.is_err(), "fetch was not deleted: {gone:?}");
-    let kept = Totals::of(&bucket, &tried).await?.counters;
+    let invoked = account.api.invoke(outputs.get("FetchFunctionName")?, &json!({})).await;
+    ensure!(invoked.is_err(), "fetch was not deleted: {invoked:?}");
+    let kept = Totals::of(&bucket, &trial_run).await?.counters;
     assert_eq!((kept.imported, kept.items_in_flight), (4, 0), "the outcomes were deleted with the stack");
     Ok(())
 }
 
-/// Puts a chat into the inbox and fetches it as in the runbook. Returns the run.
-async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> anyhow::Result<RunId> {
+/// Puts a chat into the inbox, fetches it as the runbook describes, and returns the run.
+async fn fetch_one_export(account: &Account, outputs: &Outputs, bucket: &Store) -> anyhow::Result<RunId> {
     let since = Timestamp::now();
     put(bucket, keys::USER_MAP, &format!("Mobile;Email\n+45 20 12 34 56;{FRIEND}\n")).await?;
     let chat = format!("{}{OWNER}/chat.txt", keys::INBOX);
@@ -117,7 +118,7 @@ async fn try_an_export(account: &Account, outputs: &Outputs, bucket: &Store) -> 
     let response = account.api.invoke(outputs.get("FetchFunctionName")?, &event).await;
     let response = response.with_context(|| format!("fetch failed:\n{}", account.log()))?;
     assert_eq!((&response["listed"], &response["queued"], &response["complete"]), (&json!(2), &json!(2), &json!(true)));
-    account.drained(outputs).await?;
+    account.wait_until_drained(outputs).await?;
     let run = RunId::try_from(response["run"].as_str().context("no run")?.to_owned())?;
     let totals = Totals::of(bucket, &run).await?.counters;
     assert_eq!(
@@ -134,7 +135,7 @@ async fn send_malformed_task(account: &Account, outputs: &Outputs) -> anyhow::Re
     let client = aws_sdk_sqs::Client::new(account.cloud.config());
     let body = "{\"v\":1,\"item\":";
     client.send_message().queue_url(outputs.get("ConvertQueueUrl")?).message_body(body).send().await?;
-    account.drained(outputs).await?;
+    account.wait_until_drained(outputs).await?;
     let mut found = queue_messages(&account.cloud, outputs.get("DeadLetterQueueUrl")?).await?;
     let dead_letter = found.pop().with_context(|| format!("no dead letter:\n{}", account.log()))?;
     ensure!(found.is_empty(), "more than one dead letter: {found:?}");
@@ -156,8 +157,8 @@ async fn assert_schedule(account: &Account, outputs: &Outputs, state: &str, rate
     Ok(())
 }
 
-/// Returns whether a run that began after this time has reached the end of its window, 5 minutes before its begin. No
-/// item of the sample is so new that the cursor could be there earlier.
+/// Returns `true` if a run that began after this time has reached the end of its window, which is 5 minutes before its
+/// start. No item of the sample is so new that an earlier run could move the cursor that far.
 async fn has_run(bucket: &Store, since: Timestamp) -> anyhow::Result<bool> {
     let Some(cursor) = bucket.get(keys::CURSOR, 10_000).await? else { return Ok(false) };
     let cursor: Cursor = serde_json::from_slice(&cursor.bytes)?;
@@ -194,8 +195,8 @@ async fn put(bucket: &Store, key: &str, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts a value into a secret that the stack made.
-async fn fill(account: &Account, secret: &str, value: &Value) -> anyhow::Result<()> {
+/// Sets the value of a secret that the stack created.
+async fn set_secret_value(account: &Account, secret: &str, value: &Value) -> anyhow::Result<()> {
     let client = aws_sdk_secretsmanager::Client::new(account.cloud.config());
     client.put_secret_value().secret_id(secret).secret_string(value.to_string()).send().await?;
     Ok(())

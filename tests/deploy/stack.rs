@@ -24,13 +24,13 @@ use crate::api::Api;
 /// The stack's name in the example of `samconfig.toml`, from which the tests create their own.
 pub(crate) const STACK: &str = "whatsapp-archiver";
 
-/// The functions, by the names of their binaries.
+/// Names of the binaries of the functions.
 const FUNCTIONS: [&str; 4] = ["fetch", "convert", "import", "receive"];
 
-/// An operation that takes longer counts as hanging. No assertion depends on this.
+/// Time limit of an operation, after which the test fails. No assertion depends on it.
 const STALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// An empty account and a folder for deployments.
+/// An emulated AWS account and a folder from which the tests deploy.
 pub(crate) struct Account {
     /// Connection to the buckets, queues and secrets.
     pub(crate) cloud: Cloud,
@@ -38,7 +38,7 @@ pub(crate) struct Account {
     pub(crate) api: Api,
     ministack: Ministack,
     directory: TempDir,
-    header: Option<TempDir>,
+    bootstrap_directory: Option<TempDir>,
 }
 
 impl Account {
@@ -47,14 +47,14 @@ impl Account {
         Self::start_with(bootstrap).await
     }
 
-    /// Starts an account whose functions are never invoked: their bootstraps are headers of programs.
+    /// Starts an account whose functions are never invoked: each bootstrap is only the header of a program.
     pub(crate) async fn start_without_functions() -> anyhow::Result<Self> {
-        // The test program's own header is one of this machine.
-        let header = TempDir::new()?;
-        let program = header.path().join("bootstrap");
+        // `deploy-stack` checks the architecture in the header; the test program has that of this machine.
+        let directory = TempDir::new()?;
+        let program = directory.path().join("bootstrap");
         fs::write(&program, &fs::read(std::env::current_exe()?)?[..64])?;
         let mut account = Self::start_with(|_| Ok(program.clone())).await?;
-        account.header = Some(header);
+        account.bootstrap_directory = Some(directory);
         Ok(account)
     }
 
@@ -79,12 +79,12 @@ impl Account {
         let ministack = Ministack::start(&options).await?;
         let cloud = Cloud::at(&ministack.endpoint()).await;
         let api = Api::at(&ministack.endpoint())?;
-        lay_out(directory.path(), bootstrap)?;
-        Ok(Self { cloud, api, ministack, directory, header: None })
+        create_build_files(directory.path(), bootstrap)?;
+        Ok(Self { cloud, api, ministack, directory, bootstrap_directory: None })
     }
 
-    /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Returns the output
-    /// of `infra/deploy/deploy-stack`.
+    /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Returns the
+    /// output of `infra/deploy/deploy-stack`.
     pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
         let stdout = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
@@ -99,7 +99,7 @@ impl Account {
         self.run_with("infra/deploy/deploy-stack", &["--no-confirm-changeset"], &signing).await
     }
 
-    /// Changes the parameters of the deployed package, with the package itself.
+    /// Changes the parameters of a deployed package and deploys the same package again.
     pub(crate) async fn update(&self, release: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
         self.roll_back(release).await
@@ -133,19 +133,22 @@ impl Account {
     }
 
     /// Points import at the fake of Graph. These variables are not parameters, because no deployment needs them.
-    pub(crate) fn set_upstream(&self, graph: &GraphFake) -> anyhow::Result<()> {
-        const SIBLING: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
+    pub(crate) fn set_graph_urls(&self, graph: &GraphFake) -> anyhow::Result<()> {
+        const PREVIOUS_LINE: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
         let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
-        ensure!(template.matches(SIBLING).count() == 1, "template.yaml has no line {SIBLING}");
+        ensure!(
+            template.matches(PREVIOUS_LINE).count() == 1,
+            "template.yaml does not have the line {PREVIOUS_LINE} once"
+        );
         let (url, login) = (graph.url(), graph.login_url());
-        let urls = format!("{SIBLING}          GRAPH_URL: \"{url}\"\n          GRAPH_LOGIN_URL: \"{login}\"\n");
-        self.edit_template(|template| template.replace(SIBLING, &urls))
+        let urls = format!("{PREVIOUS_LINE}          GRAPH_URL: \"{url}\"\n          GRAPH_LOGIN_URL: \"{login}\"\n");
+        self.edit_template(|template| template.replace(PREVIOUS_LINE, &urls))
     }
 
     /// Returns the stack's outputs.
     pub(crate) async fn outputs(&self) -> anyhow::Result<Outputs> {
-        let described = self.formation().describe_stacks().stack_name(STACK).send().await?;
-        let stack = described.stacks().first().context("there is no stack")?;
+        let described = self.cloudformation().describe_stacks().stack_name(STACK).send().await?;
+        let stack = described.stacks().first().context("the stack does not exist")?;
         let outputs = stack.outputs().iter().map(|output| {
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
             (text(output.output_key()), text(output.output_value()))
@@ -159,13 +162,13 @@ impl Account {
     }
 
     /// Returns a client of CloudFormation.
-    pub(crate) fn formation(&self) -> aws_sdk_cloudformation::Client {
+    pub(crate) fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
         aws_sdk_cloudformation::Client::new(self.cloud.config())
     }
 
     /// Returns the physical id of each resource of the stack, by its logical id.
     pub(crate) async fn resources(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let listed = self.formation().describe_stack_resources().stack_name(STACK).send().await?;
+        let listed = self.cloudformation().describe_stack_resources().stack_name(STACK).send().await?;
         let ids = listed.stack_resources().iter().map(|resource| {
             let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
             (id(resource.logical_resource_id()), id(resource.physical_resource_id()))
@@ -178,25 +181,29 @@ impl Account {
         Ok(Store::new(self.cloud.config(), outputs.get("BucketName")?.to_owned()))
     }
 
-    /// Returns when the queues of both steps are empty.
-    pub(crate) async fn drained(&self, outputs: &Outputs) -> anyhow::Result<()> {
+    /// Waits until the queues of convert and import are empty.
+    pub(crate) async fn wait_until_drained(&self, outputs: &Outputs) -> anyhow::Result<()> {
         let queues = [outputs.queue("ConvertQueueUrl")?, outputs.queue("ImportQueueUrl")?];
         let mut depths = Vec::new();
         let drained = event_source::drained(&self.cloud, &queues, |now| depths = now.to_vec());
         let drained = tokio::time::timeout(STALL_LIMIT, drained).await;
-        drained.with_context(|| format!("the queues are not empty in time: {depths:?}\n{}", self.log()))??;
+        drained.with_context(|| format!("the queues did not become empty in time: {depths:?}\n{}", self.log()))??;
         Ok(())
     }
 
-    /// Waits until the condition returns true.
-    pub(crate) async fn until(&self, what: &str, there: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    /// Waits until a condition returns `true`. The event is named in the error.
+    pub(crate) async fn wait_until(
+        &self,
+        event: &str,
+        is_reached: impl AsyncFn() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(STALL_LIMIT, async {
-            while !there().await? {
+            while !is_reached().await? {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             anyhow::Ok(())
         });
-        waited.await.with_context(|| format!("never came: {what}\n{}", self.log()))?
+        waited.await.with_context(|| format!("timed out waiting for {event}\n{}", self.log()))?
     }
 
     /// Returns the log of ministack and the functions.
@@ -216,21 +223,21 @@ impl Account {
 
     async fn run_with(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
         let mut command = Command::new(self.directory.path().join(program));
-        // The operator's environment is not passed on: no credentials, region or settings.
+        // The environment of the tester, with its credentials, region and settings, is not passed on.
         let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
         command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
         command.envs(variables.iter().copied()).current_dir(self.directory.path()).args(arguments);
-        let output = command.kill_on_drop(true).output().await.with_context(|| format!("start {program}"))?;
-        let (stdout, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = command.kill_on_drop(true).output().await.with_context(|| format!("starting {program} failed"))?;
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(
             output.status.success(),
-            "{program} {arguments:?}: {}\n{stdout}\n{erred}\n{}",
+            "{program} {arguments:?}: {}\n{stdout}\n{stderr}\n{}",
             output.status,
             self.log()
         );
-        Ok(format!("{stdout}{erred}"))
+        Ok(format!("{stdout}{stderr}"))
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL`.
@@ -244,11 +251,12 @@ impl Account {
 pub(crate) struct Outputs(BTreeMap<String, String>);
 
 impl Outputs {
+    /// Returns the value of an output.
     pub(crate) fn get(&self, name: &str) -> anyhow::Result<&str> {
         self.0.get(name).map(String::as_str).with_context(|| format!("no output {name} in {self:?}"))
     }
 
-    /// Returns a queue by the output that has its URL.
+    /// Returns the queue whose URL is the value of an output.
     pub(crate) fn queue(&self, name: &str) -> anyhow::Result<Queue> {
         let url = self.get(name)?;
         let queue = url.rsplit('/').next().context("a URL without a name")?;
@@ -262,12 +270,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Returns the path of `sam`.
+/// Returns the path of the Python environment in which `sam` is installed.
 fn build_tools() -> PathBuf {
     root().join(".venv-build")
 }
 
-/// Returns the Python packages of that installation.
+/// Returns the directory of the Python packages of `sam`.
 pub(crate) fn packages() -> anyhow::Result<PathBuf> {
     let missing = "aws-sam-cli is not installed: `make .venv-build/.installed` installs it";
     let entries = fs::read_dir(build_tools().join("lib")).context(missing)?;
@@ -277,7 +285,7 @@ pub(crate) fn packages() -> anyhow::Result<PathBuf> {
 }
 
 /// Creates the files that an operator has in the repository's root after `make build`.
-fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+fn create_build_files(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
     fs::copy(root().join("template.yaml"), folder.join("template.yaml"))?;
     fs::create_dir_all(folder.join("infra/deploy"))?;
     fs::copy(root().join("infra/deploy/deploy-stack"), folder.join("infra/deploy/deploy-stack"))?;
@@ -289,25 +297,25 @@ fn lay_out(folder: &Path, bootstrap: impl Fn(&str) -> anyhow::Result<PathBuf>) -
     Ok(())
 }
 
-/// The binary of a function to deploy: the one that `make test` builds; or, if the variable `BOOTSTRAPS` names the
-/// folder of `make build`, the one that a customer deploys.
+/// Returns the binary of a function to deploy: the one that `make test` builds or, if the variable `BOOTSTRAPS` names
+/// the folder of `make build`, the one that a customer deploys.
 #[expect(clippy::disallowed_methods, reason = "a setting of the test's own, not of the system under test")]
 pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
     let program = match std::env::var("BOOTSTRAPS") {
         Ok(folder) => root().join(folder).join(function).join("bootstrap"),
         Err(_) => binaries()?.join(function),
     };
-    program.canonicalize().with_context(|| format!("there is no {}", program.display()))
+    program.canonicalize().with_context(|| format!("the bootstrap {} is missing", program.display()))
 }
 
 /// Returns the example that operators copy according to the runbook, with some changed parameters.
 fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
     const BEGIN: &str = "parameter_overrides = [\n";
     let example = fs::read_to_string(root().join("infra/deploy/samconfig.example.toml"))?;
-    let host = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-    let parameters = [parameters, &[("Architecture", host)]].concat();
-    let set = |line: &str| parameters.iter().any(|(name, _)| line.contains(&format!("\"{name}=")));
-    let kept: String = example.split_inclusive('\n').filter(|line| !set(line)).collect();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let parameters = [parameters, &[("Architecture", architecture)]].concat();
+    let is_changed = |line: &str| parameters.iter().any(|(name, _)| line.contains(&format!("\"{name}=")));
+    let kept: String = example.split_inclusive('\n').filter(|line| !is_changed(line)).collect();
     ensure!(kept.matches(BEGIN).count() == 1, "the example has no list of parameters");
     let changed = parameters.iter().map(|(name, value)| format!("  '{name}=\"{value}\"',\n"));
     let kept = kept.replace("region = \"eu-west-1\"", &format!("region = \"{}\"", Ministack::REGION));
