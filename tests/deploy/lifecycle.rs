@@ -239,7 +239,8 @@ async fn key_survives_the_rollback_of_the_update_that_created_it() -> anyhow::Re
     account.deploy(&BASE).await?;
     let keys = account.api.keys().await?.len();
     account.edit_template(|template| {
-        let failing = "  Fails:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [ConvertQueue, Bucket]\n    \
+        let failing = "  Fails:\n    Type: AWS::CloudFormation::WaitCondition\n    \
+            DependsOn: [ConvertQueue, Bucket]\n    \
             Properties: {Handle: !Ref FailsHandle, Timeout: \"1\", Count: 1}\n  FailsHandle:\n    \
             Type: AWS::CloudFormation::WaitConditionHandle\n\nOutputs:\n";
         template.replace("Outputs:\n", failing)

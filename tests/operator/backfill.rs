@@ -10,8 +10,9 @@ use crate::{
 
 const WINDOW: [&str; 4] = ["--from", "2026-11-01", "--to", "2026-11-01T02:30:00Z"];
 
-fn backfill<'a>(window: [&'a str; 4], more: &[&'a str]) -> Vec<&'a str> {
-    ["backfill", "--stack", "wa"].into_iter().chain(window).chain(more.iter().copied()).collect()
+/// Returns the arguments of a backfill of the stack.
+fn backfill<'a>(window: [&'a str; 4], options: &[&'a str]) -> Vec<&'a str> {
+    ["backfill", "--stack", "wa"].into_iter().chain(window).chain(options.iter().copied()).collect()
 }
 
 #[tokio::test]
@@ -21,16 +22,16 @@ async fn backfill_invokes_fetch_until_the_window_is_queued() {
     assert_transcript("backfill-not-confirmed", &stack.run(&backfill(WINDOW, &[])).await);
     assert_transcript("backfill", &stack.run(&backfill(WINDOW, &["--yes", "--wait"])).await);
     assert_transcript("backfill-json", &stack.run(&backfill(WINDOW, &["--yes", "--json"])).await);
-    let fails = ["--from", "2020-01-01", "--to", "2020-01-02"];
-    assert_transcript("backfill-failed", &stack.run(&backfill(fails, &["--yes"])).await);
-    let fails_midway = ["--from", "2019-12-31T22:30:00Z", "--to", "2020-01-02"];
-    assert_transcript("backfill-failed-midway", &stack.run(&backfill(fails_midway, &["--yes"])).await);
+    let failing = ["--from", "2020-01-01", "--to", "2020-01-02"];
+    assert_transcript("backfill-failed", &stack.run(&backfill(failing, &["--yes"])).await);
+    let failing_midway = ["--from", "2019-12-31T22:30:00Z", "--to", "2020-01-02"];
+    assert_transcript("backfill-failed-midway", &stack.run(&backfill(failing_midway, &["--yes"])).await);
     assert_transcript(
         "backfill-declined",
         &transcript_with_reply("n", &backfill(WINDOW, &[]), &stack.variables()).await,
     );
-    let unordered = ["--from", "2021-01-01", "--to", "2021-01-02"];
-    assert_transcript("backfill-in-part", &stack.run(&backfill(unordered, &["--yes"])).await);
+    let without_progress = ["--from", "2021-01-01", "--to", "2021-01-02"];
+    assert_transcript("backfill-in-part", &stack.run(&backfill(without_progress, &["--yes"])).await);
     let mut variables = stack.variables().to_vec();
     variables.extend([("BUCKET", "b"), ("FETCH_FUNCTION_NAME", "gone")]);
     variables.extend(["CONVERT_QUEUE_URL", "IMPORT_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| (name, "http://q")));
@@ -72,11 +73,11 @@ async fn one_machine_run_is_backfilled_and_reconciled() {
     assert!(status.contains(r#""convert":[5,0,0]"#), "{status}");
     let waiting = [&window[..], &["--wait"]].concat();
     assert_transcript("backfill-local-wait", &normalized(transcript(&waiting, &[]).await));
-    let proof = transcript(&["reconcile", &local, "--ministack", program], &[]).await;
-    // Fetch ends a window five minutes before the time of the archive, in whole seconds.
+    let reconciled = transcript(&["reconcile", &local, "--ministack", program], &[]).await;
+    // Fetch ends its window five minutes before the current time of the source, in whole seconds.
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"(from \[FROM\] to|times from) \d{4}-\S+Z", "$1 [FETCHED]");
-    settings.bind(|| assert_transcript("reconcile-local", &normalized(proof)));
+    settings.bind(|| assert_transcript("reconcile-local", &normalized(reconciled)));
     let doctor = ["doctor", &local, "--ministack", program, "--mailbox", "nobody@example.com"];
     let checked = normalized(transcript(&doctor, &[]).await);
     let mut settings = insta::Settings::clone_current();

@@ -1,4 +1,4 @@
-//! A day with dead letters: each command of an operator, and each of its exit codes, once, on one deployment and in the
+//! Runs each command of an operator with each of its exit codes once, on a deployment with dead letters and in the
 //! usual order.
 
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ fn sample() -> Sample {
     Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now()).unwrap()
 }
 
+/// A deployment with the sample items of a day.
 struct Day {
     pipeline: Pipeline,
     variables: Vec<(String, String)>,
@@ -59,12 +60,13 @@ impl Day {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    async fn user_map(&self, people: &[(&str, &str)]) {
+    async fn put_user_map(&self, people: &[(&str, &str)]) {
         let rows: String = people.iter().map(|(number, address)| format!("{number},{address}\n")).collect();
         self.pipeline.put_user_map(&format!("Mobile number,E-mail address\n{rows}")).await.unwrap();
     }
 
-    async fn delete(&self, prefix: &str, item: &str) {
+    /// Deletes the object of an item below a prefix.
+    async fn delete_object(&self, prefix: &str, item: &str) {
         let name = format!("/{}.", item.parse::<ItemId>().unwrap().key());
         let mut found = Vec::new();
         let collect = |page: Vec<aws::s3::Listed>| {
@@ -77,7 +79,8 @@ impl Day {
         s3.delete_object().bucket(bucket).key(found.pop().unwrap()).send().await.unwrap();
     }
 
-    fn mailbox(&self, address: &str) -> PathBuf {
+    /// Returns the directory of a mailbox.
+    fn mailbox_directory(&self, address: &str) -> PathBuf {
         let root = self.variables.iter().find(|(name, _)| name == "MAILDIR").unwrap();
         PathBuf::from(&root.1).join(address)
     }
@@ -92,7 +95,7 @@ fn settings() -> insta::Settings {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[ID]"),
         (r"\d+ min ago", "[AGE]"),
         (r#""version":"[^"]+""#, r#""version":"[VERSION]""#),
-        // The number of digits of a time varies, and with it the padding of its cell.
+        // The length of a time varies, and with it the padding of its cell.
         (r"(\[TIME\]|\[AGE\]\)) +│", "$1 │"),
     ] {
         settings.add_filter(pattern, name);
@@ -104,7 +107,7 @@ fn settings() -> insta::Settings {
 async fn operator_handles_a_day_with_dead_letters() {
     let _guard = settings().bind_to_scope();
     let day = Day::start().await;
-    day.user_map(&[("+4520123456", ADA)]).await;
+    day.put_user_map(&[("+4520123456", ADA)]).await;
     let run = day.pipeline.machine.fetch(&Pipeline::timer()).await.unwrap().run;
     let date = jiff::civil::Date::strptime("%Y%m%d", &run.as_str()[..8]).unwrap().to_string();
     let report = ["report", "--date", &date];
@@ -117,7 +120,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check("day-report", &report).await;
     day.check("day-report-not-understood", &["report", "--date", "yesterday"]).await;
 
-    // One dead letter at a time: SQS does not define their order.
+    // Only one dead letter is listed at a time, because SQS does not define their order.
     day.check("day-list-counts", &["dead-letters", "list", "--limit", "0"]).await;
     day.check("day-list", &["dead-letters", "list", "--item", "of-bob"]).await;
     day.check("day-list-json", &["dead-letters", "list", "--item", "of-bob", "--json"]).await;
@@ -151,18 +154,19 @@ async fn operator_handles_a_day_with_dead_letters() {
 
     // Checks of the mailboxes.
     day.check("day-reconcile-deep", &["reconcile", "--deep"]).await;
-    let copy = std::fs::read_dir(day.mailbox(BOB).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap().path();
+    let copy =
+        std::fs::read_dir(day.mailbox_directory(BOB).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(copy).unwrap();
     day.check("day-reconcile-copy-deleted", &["reconcile", "--deep"]).await;
     day.check("day-reconcile-copy-deleted-named", &["reconcile", "--deep", "--name-mailboxes"]).await;
     day.check("day-reconcile-copy-deleted-json", &["reconcile", "--deep", "--json"]).await;
-    std::fs::remove_dir_all(day.mailbox(BOB)).unwrap();
+    std::fs::remove_dir_all(day.mailbox_directory(BOB)).unwrap();
     day.check("day-reconcile-mailbox-gone", &["reconcile", "--deep"]).await;
 
     // An outcome and a stored message are deleted.
-    day.delete("mime/", "of-bob").await;
+    day.delete_object("mime/", "of-bob").await;
     day.check("day-reconcile-message-gone", &["reconcile", "--deep"]).await;
-    day.delete(keys::OUTCOMES, "of-ada").await;
+    day.delete_object(keys::OUTCOMES, "of-ada").await;
     day.check("day-reconcile-missing", &["reconcile"]).await;
     day.check("day-report-missing", &report).await;
     day.check("day-requeue-without-confirmation", &["reconcile", "--requeue"]).await;
@@ -172,6 +176,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check("day-reconcile-found-again", &["reconcile", "--json"]).await;
 }
 
+/// Runs the commands about the user map.
 async fn check_mapping_commands(day: &Day) {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -190,7 +195,7 @@ async fn check_mapping_commands(day: &Day) {
     day.check_with_reply("day-mapping-upload-no", "n", &["mapping", "upload", &good]).await;
     day.check("day-mapping-upload", &["mapping", "upload", "--yes", &good]).await;
     day.check("day-mapping-upload-again", &["mapping", "upload", "--yes", &good]).await;
-    // The map that import used last has one number, and the confirmed one has two; the next has fewer.
+    // The map that import used last has one number, the confirmed map has two, and the next map has none.
     let empty = file("empty.csv", "Mobile;Email\n");
     day.check("day-mapping-confirm", &["mapping", "confirm", "--yes"]).await;
     day.check("day-mapping-confirm-nothing", &["mapping", "confirm"]).await;

@@ -1,17 +1,17 @@
-//! Selection of a deployment, and the errors where it fails.
+//! Selection of a deployment, and the errors when it fails.
 
 use serde_json::json;
 
 use crate::{
-    stack::{Stack, create},
+    stack::{Stack, create_stack},
     transcript::{assert_transcript, transcript},
 };
 
-/// Invalid credentials: the errors are reported before they are used.
+/// Invalid credentials. They are not used, because the errors are reported before.
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "operator"), ("AWS_SECRET_ACCESS_KEY", "operator")];
 
 #[tokio::test]
-async fn invalid_selection_of_a_deployment_has_a_remedy() {
+async fn invalid_deployment_selection_is_reported_with_a_remedy() {
     let region = ("AWS_REGION", "eu-west-1");
     for (name, arguments, variables) in [
         ("no-deployment", &["status"][..], vec![]),
@@ -39,7 +39,7 @@ async fn stack_is_found_by_name_and_another_stack_is_rejected() {
     );
     assert_transcript("no-stack", &stack.run(&["status", "--stack", "other"]).await);
     let other = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}});
-    create(stack.cloud.config(), "other", &other).await;
+    create_stack(stack.cloud.config(), "other", &other).await;
     assert_transcript("another-stack", &stack.run(&["status", "--stack", "other"]).await);
     assert_transcript("no-dead-letters", &stack.run(&["dead-letters", "list", "--stack", "wa"]).await);
     assert_transcript("nothing-to-reconcile", &stack.run(&["reconcile", "--stack", "wa"]).await);
@@ -51,6 +51,7 @@ async fn stack_is_found_by_name_and_another_stack_is_rejected() {
     assert_transcript("resolved-with-options", &stack.run(&[&resolve[..], &option].concat()).await);
 }
 
+/// Returns the archived time of the cursor.
 async fn cursor(stack: &Stack) -> String {
     let store = aws::s3::Store::new(stack.cloud.config(), stack.bucket.clone());
     let object = store.get(model::keys::CURSOR, 4096).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! `archiver doctor`: each part of a healthy deployment is broken once, and the finding for it changes.
+//! `archiver doctor`: breaks each part of a healthy deployment once, and compares the findings that change.
 
 use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
@@ -16,7 +16,7 @@ use crate::{
 
 const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
 
-/// Returns the lines that differ from the healthy deployment's.
+/// Returns the lines that differ from those of the healthy deployment, and the exit code.
 fn changed_lines(healthy: &str, now: &str) -> String {
     let healthy: Vec<_> = healthy.lines().collect();
     let lines = now.lines().filter(|line| line.starts_with("exit code") || !healthy.contains(line));
@@ -36,17 +36,16 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     };
     let config = stack.cloud.config();
 
-    stack.secret("wa-archive", &json!({"username": "to be filled in", "password": "x"})).await;
+    stack.put_secret("wa-archive", &json!({"username": "to be filled in", "password": "x"})).await;
     check("archive-not-filled-in").await;
-    stack.secret("wa-archive", &json!({"username": "connector", "password": "wrong"})).await;
+    stack.put_secret("wa-archive", &json!({"username": "connector", "password": "wrong"})).await;
     check("archive-wrong-password").await;
-    stack.secret("wa-graph", &json!({"secret": "x"})).await;
-    stack.fill_in().await;
-    stack.secret("wa-graph", &json!({"secret": "x"})).await;
+    stack.fill_in_secrets().await;
+    stack.put_secret("wa-graph", &json!({"secret": "x"})).await;
     check("graph-shape").await;
-    stack.secret("wa-graph", &json!({"client_secret": "wrong"})).await;
+    stack.put_secret("wa-graph", &json!({"client_secret": "wrong"})).await;
     check("graph-wrong-secret").await;
-    stack.fill_in().await;
+    stack.fill_in_secrets().await;
 
     stack.graph.set_roles(&[]);
     check("permission-missing").await;
@@ -69,15 +68,15 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     break_triggers(&stack, &check).await;
 
     let s3 = aws_sdk_s3::Client::new(config);
-    let version = async |status| {
+    let set_versioning = async |status| {
         let versioning = VersioningConfiguration::builder().status(status).build();
         s3.put_bucket_versioning().bucket(&stack.bucket).versioning_configuration(versioning).send().await.unwrap();
     };
-    version(BucketVersioningStatus::Suspended).await;
+    set_versioning(BucketVersioningStatus::Suspended).await;
     s3.delete_public_access_block().bucket(&stack.bucket).send().await.unwrap();
     check("bucket").await;
 
-    // The JSON form.
+    // The JSON output has the same findings.
     let json = stack.run(&["doctor", "--stack", NAME, "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
     assert_eq!(json["ok"], false);
@@ -85,6 +84,7 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     assert_eq!(versioned.unwrap()["verdict"], "not-ok");
 }
 
+/// Breaks the settings of the queues one after another, and repairs each.
 async fn break_queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     let sqs = aws_sdk_sqs::Client::new(stack.cloud.config());
     let url = async |name: &str| {
@@ -98,16 +98,17 @@ async fn break_queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     let set = async |url: &str, name: QueueAttributeName, value: &str| {
         sqs.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
     };
-    let redrive = attribute(&convert, QueueAttributeName::RedrivePolicy).await;
+    let redrive_policy = attribute(&convert, QueueAttributeName::RedrivePolicy).await;
     set(&convert, QueueAttributeName::RedrivePolicy, "").await;
     check("queue-unwired").await;
-    set(&convert, QueueAttributeName::RedrivePolicy, &redrive).await;
-    let allow = attribute(&dead_letters, QueueAttributeName::RedriveAllowPolicy).await;
+    set(&convert, QueueAttributeName::RedrivePolicy, &redrive_policy).await;
+    let allow_policy = attribute(&dead_letters, QueueAttributeName::RedriveAllowPolicy).await;
     set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
     check("dead-letters-refused").await;
-    set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, &allow).await;
+    set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, &allow_policy).await;
 }
 
+/// Breaks the triggers, settings and schedule of the functions one after another.
 async fn break_triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
     let import = format!("{NAME}-import");
@@ -127,28 +128,30 @@ async fn break_triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     limit_concurrency(Some(4)).await;
     let convert = format!("{NAME}-convert");
     let mappings = lambda.list_event_source_mappings().function_name(&convert).send().await.unwrap();
-    let other = mappings.event_source_mappings.unwrap().remove(0);
-    lambda.delete_event_source_mapping().uuid(other.uuid.unwrap()).send().await.unwrap();
+    let deleted = mappings.event_source_mappings.unwrap().remove(0);
+    lambda.delete_event_source_mapping().uuid(deleted.uuid.unwrap()).send().await.unwrap();
     check("trigger-gone").await;
-    let again =
-        lambda.create_event_source_mapping().function_name(&convert).event_source_arn(other.event_source_arn.unwrap());
-    let again = again.function_response_types(FunctionResponseType::ReportBatchItemFailures);
+    let recreated = lambda
+        .create_event_source_mapping()
+        .function_name(&convert)
+        .event_source_arn(deleted.event_source_arn.unwrap());
+    let recreated = recreated.function_response_types(FunctionResponseType::ReportBatchItemFailures);
     let scaling = ScalingConfig::builder().maximum_concurrency(10).build();
-    again.scaling_config(scaling).send().await.unwrap();
+    recreated.scaling_config(scaling).send().await.unwrap();
 
     let configured = lambda.get_function_configuration().function_name(&import).send().await.unwrap();
     let variables = configured.environment.unwrap().variables.unwrap();
-    let deploy = async |mailbox: &str| {
+    let set_mail_system = async |mailbox: &str| {
         let mut variables = variables.clone();
         variables.insert("MAILBOX".to_owned(), mailbox.to_owned());
         let environment = aws_sdk_lambda::types::Environment::builder().set_variables(Some(variables)).build();
         lambda.update_function_configuration().function_name(&import).environment(environment).send().await.unwrap();
     };
-    deploy("pigeon").await;
+    set_mail_system("pigeon").await;
     check("settings").await;
-    deploy("graph").await;
+    set_mail_system("graph").await;
 
-    stack.fetched(SignedDuration::from_hours(24 * 3)).await;
+    stack.put_cursor(SignedDuration::from_hours(24 * 3)).await;
     check("last-run").await;
     let schedule = aws_sdk_scheduler::Client::new(stack.cloud.config());
     let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().unwrap();

@@ -1,5 +1,5 @@
-//! Exports of the sample day: the exported items, the items that are left out, and the treatment of an
-//! interrupted or tampered export.
+//! `archiver export` of the sample day: the exported items, the items that are left out, and interrupted and tampered
+//! exports.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +27,7 @@ use tokio::{process::Command, sync::Notify};
 
 use crate::transcript::archiver;
 
+/// A deployment with the sample day, and a directory for its exports.
 struct Archive {
     pipeline: Pipeline,
     items: Vec<Value>,
@@ -37,13 +38,14 @@ struct Archive {
 }
 
 impl Archive {
+    /// Starts a deployment and files the sample day.
     async fn with_sample_day() -> Self {
         let archive = Self::before_first_run().await;
         archive.pipeline.run(&Pipeline::timer()).await.unwrap();
         archive
     }
 
-    /// Returns an archive before its first run.
+    /// Starts a deployment whose first run has not begun.
     async fn before_first_run() -> Self {
         let now = Timestamp::now();
         let sample = Sample::day(now).unwrap();
@@ -51,7 +53,7 @@ impl Archive {
         let addresses = mailboxes().unwrap().iter().map(ToString::to_string).collect();
         let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await.unwrap();
         pipeline.put_user_map(user_map()).await.unwrap();
-        // Both times are within the window of the run.
+        // The period is within the window of the run.
         let (from, to) = (now - SignedDuration::from_hours(23), now - SignedDuration::from_mins(10));
         Self { pipeline, items, expected, from, to, directory: tempfile::tempdir().unwrap() }
     }
@@ -81,8 +83,8 @@ impl Archive {
         Export::read(&self.path(name), &output)
     }
 
-    /// Asserts that the output, except for the command's own arguments, and the file names contain no names, numbers,
-    /// ids or texts.
+    /// Asserts that the output and the file names contain no names, numbers, ids or texts. In the output, the arguments
+    /// of the command are ignored.
     fn assert_no_confidential_words(&self, output: &Output, arguments: &[&str]) {
         let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
         let mut printed = if arguments.contains(&"--json") { String::new() } else { printed };
@@ -99,7 +101,7 @@ impl Archive {
             let words = people.flat_map(|person| ["name", "phone", "email", "whatsappId"].map(|name| &person[name]));
             for word in words.chain([&item["text"], &item["chat"]["name"], &item["chat"]["id"], &item["id"]]) {
                 let word = word.as_str().unwrap_or_default();
-                assert!(word.len() < 5 || !printed.contains(word), "{word:?} is in {printed}");
+                assert!(word.len() < 5 || !printed.contains(word), "{word:?} is in the output: {printed}");
             }
         }
     }
@@ -114,7 +116,7 @@ impl Archive {
     }
 }
 
-/// The files and the output of an export.
+/// Files and output of an export.
 struct Export {
     directory: PathBuf,
     code: i32,
@@ -140,7 +142,8 @@ impl Export {
         files
     }
 
-    /// Returns the ids of the exported items, as Python finds them in valid files.
+    /// Returns the ids of the exported items as an independent Python program reads them. Asserts that it accepts the
+    /// files as valid.
     fn ids(&self) -> Vec<String> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = self.files("rsmf");
@@ -160,13 +163,13 @@ impl Export {
         ids
     }
 
-    /// Returns the items that the manifest says are not exported, with the reasons.
+    /// Returns the items that are not exported according to the manifest, each with its reason.
     fn left_out(&self) -> BTreeMap<String, String> {
         let left_out = self.manifest["not_exported"].as_array().unwrap().iter();
-        left_out.map(|item| (id_of(&item["item"]), id_of(&item["reason"]))).collect()
+        left_out.map(|item| (string_of(&item["item"]), string_of(&item["reason"]))).collect()
     }
 
-    /// Asserts that the standard tool accepts the digests.
+    /// Asserts that `sha256sum` accepts the digests and that every other file has one.
     fn assert_digests(&self) {
         let mut check = Process::new("sha256sum");
         check.args(["--check", "--strict", "SHA256SUMS"]).current_dir(&self.directory);
@@ -176,7 +179,7 @@ impl Export {
         assert_eq!(
             listed + 1,
             fs::read_dir(&self.directory).unwrap().count(),
-            "a file is not in the list, or the list lists itself"
+            "a file is not in SHA256SUMS, or SHA256SUMS lists itself"
         );
     }
 }
@@ -185,11 +188,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Returns the id of an item.
 fn id(item: &Value) -> String {
-    id_of(&item["id"])
+    string_of(&item["id"])
 }
 
-fn id_of(value: &Value) -> String {
+fn string_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -197,7 +201,11 @@ fn id_of(value: &Value) -> String {
 async fn exported_day_has_every_item_once_or_its_reason() {
     let archive = Archive::with_sample_day().await;
     let export = archive.export("all", &["--rsmf"]).await;
-    assert_eq!(export.code, 3, "wrong exit code although dead letters of convert have no message: {}", export.printed);
+    assert_eq!(
+        export.code, 3,
+        "the exit code does not report the dead letters of convert, which have no message: {}",
+        export.printed
+    );
     export.assert_digests();
     let ids = export.ids();
     let exported: BTreeSet<String> = ids.iter().cloned().collect();
@@ -223,7 +231,7 @@ async fn exported_day_has_every_item_once_or_its_reason() {
     assert_eq!(items.lines().count(), 1 + exported.len());
     assert!(export.printed.contains(&format!("Exported items: {}", exported.len())), "{}", export.printed);
 
-    // A repeated request writes nothing; another request is rejected.
+    // The same export again writes nothing, and another export into the same directory is rejected.
     let modified = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
     let before: Vec<_> = export.files("rsmf").iter().map(modified).collect();
     let again = archive.export("all", &["--rsmf"]).await;
@@ -238,7 +246,7 @@ async fn exported_day_has_every_item_once_or_its_reason() {
     assert_eq!(backwards.status.code(), Some(2), "{}", text(&backwards.stderr));
     assert!(text(&backwards.stderr).contains("is not after --from"), "{}", text(&backwards.stderr));
 
-    // An export of mails has the stored bytes.
+    // The exported mails are the stored bytes.
     let mails = archive.export("mails", &["--eml", "--json"]).await;
     mails.assert_digests();
     let mut found = BTreeSet::new();
@@ -250,7 +258,7 @@ async fn exported_day_has_every_item_once_or_its_reason() {
             let mut mail = Vec::new();
             std::io::Read::read_to_end(&mut entry, &mut mail).unwrap();
             let stored = archive.pipeline.store.get(&format!("mime/{key}.eml"), 64 << 20).await.unwrap().unwrap();
-            assert!(mail == stored.bytes);
+            assert!(mail == stored.bytes, "the exported mail differs from the stored one: {key}");
             found.insert(key);
         }
     }
@@ -260,33 +268,34 @@ async fn exported_day_has_every_item_once_or_its_reason() {
     // Exports of one mailbox and of one chat.
     let (address, copies) = archive.pipeline.copies().unwrap().into_iter().max_by_key(|(_, copies)| *copies).unwrap();
     let mailbox = archive.export("mailbox", &["--rsmf", "--mailbox", &address]).await;
-    let of_mailbox: BTreeSet<String> = mailbox.ids().into_iter().collect();
-    let filed_there = |id: &&String| match &archive.expected[&id.parse::<ItemId>().unwrap()] {
+    let mailbox_ids: BTreeSet<String> = mailbox.ids().into_iter().collect();
+    let is_filed_there = |id: &&String| match &archive.expected[&id.parse::<ItemId>().unwrap()] {
         ExpectedResult::Filed(mailboxes) => mailboxes.iter().any(|mailbox| mailbox.as_str() == address),
         ExpectedResult::DeadLetter(_) => false,
     };
-    assert_eq!(of_mailbox, exported.iter().filter(filed_there).cloned().collect::<BTreeSet<_>>());
-    assert!(of_mailbox.len() > 5 && of_mailbox.len() <= copies, "{}", of_mailbox.len());
+    assert_eq!(mailbox_ids, exported.iter().filter(is_filed_there).cloned().collect::<BTreeSet<_>>());
+    assert!(mailbox_ids.len() > 5 && mailbox_ids.len() <= copies, "{}", mailbox_ids.len());
     let group =
         archive.items.iter().find(|item| item["chat"]["type"] == "group" && archive.is_in_period(item)).unwrap();
-    let chat = id_of(&group["chat"]["id"]);
-    let of_chat = archive.export("chat", &["--rsmf", "--chat", &chat]).await;
+    let chat = string_of(&group["chat"]["id"]);
+    let chat_export = archive.export("chat", &["--rsmf", "--chat", &chat]).await;
     let expected: BTreeSet<_> =
         archive.items.iter().filter(|item| item["chat"]["id"] == chat.as_str()).map(id).collect();
-    assert_eq!(of_chat.ids().into_iter().collect::<BTreeSet<_>>(), &expected & &exported);
+    assert_eq!(chat_export.ids().into_iter().collect::<BTreeSet<_>>(), &expected & &exported);
 }
 
+/// A run lists items by their archived time, so a message of the period may be in a later window that was not fetched.
 #[tokio::test]
-async fn gap_after_the_window_may_hide_its_messages() {
+async fn gap_after_the_period_makes_the_export_incomplete() {
     let archive = Archive::before_first_run().await;
     let hours = |hours| archive.to - SignedDuration::from_hours(hours);
-    let run = async |name: &str, window: Window| {
+    let put_run = async |name: &str, window: Window| {
         let run: RunId = format!("{}-daily-{name}", window.to.strftime("%Y%m%dT%H%M%SZ")).parse().unwrap();
         let record = RunRecord { complete: true, ended: Some(window.to), ..RunRecord::begun(run.clone(), window) };
         archive.pipeline.put(&keys::run(&run), serde_json::to_vec(&record).unwrap()).await.unwrap();
     };
-    run("0badcafe", Window::between(archive.from, hours(15)).unwrap()).await;
-    run("0badcaff", Window::between(hours(5), archive.to + SignedDuration::from_hours(1)).unwrap()).await;
+    put_run("0badcafe", Window::between(archive.from, hours(15)).unwrap()).await;
+    put_run("0badcaff", Window::between(hours(5), archive.to + SignedDuration::from_hours(1)).unwrap()).await;
     let archive = Archive { to: hours(20), ..archive };
 
     let export = archive.export("gap", &["--rsmf"]).await;
@@ -322,7 +331,7 @@ async fn tampered_and_missing_messages_are_reported() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|item| (id_of(&item["key"]), id_of(&item["reason"])))
+        .map(|item| (string_of(&item["key"]), string_of(&item["reason"])))
         .collect();
     assert_eq!(reasons[changed.as_str()], "message-changed");
     assert_eq!(reasons[missing.as_str()], "message-missing");
@@ -334,7 +343,7 @@ async fn tampered_and_missing_messages_are_reported() {
 async fn killed_export_is_resumed_and_has_the_same_bytes() {
     let archive = Archive::with_sample_day().await;
     let complete = archive.export("complete", &["--rsmf"]).await;
-    // In the second pass, which begins when the survey is written, the process is killed where it reads the 20th message.
+    // The second pass begins when the survey is written. The process is killed in it, before it has read 21 messages.
     let survey = archive.path("killed").join(".export/survey.json");
     let (reads, reached) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
     let (counted, notify) = (Arc::clone(&reads), Arc::clone(&reached));
@@ -357,7 +366,7 @@ async fn killed_export_is_resumed_and_has_the_same_bytes() {
     reached.notified().await;
     child.kill().await.unwrap();
     let directory = archive.path("killed");
-    assert!(!directory.join("SHA256SUMS").exists());
+    assert!(!directory.join("SHA256SUMS").exists(), "the killed export has its list of digests");
     let killed = Export { directory, code: 0, printed: String::new(), manifest: Value::Null };
     let finished = killed.files("rsmf");
     assert!(!finished.is_empty() && finished.len() < complete.files("rsmf").len(), "{}", finished.len());
@@ -377,12 +386,12 @@ async fn killed_export_is_resumed_and_has_the_same_bytes() {
         let files = export.files("rsmf").into_iter();
         files.map(|file| (file.file_name().unwrap().to_owned(), fs::read(file).unwrap())).collect::<BTreeMap<_, _>>()
     };
-    assert!(bytes(&complete) == bytes(&again));
-    assert!(!again.directory.join(".export").exists());
+    assert!(bytes(&complete) == bytes(&again), "the resumed export differs from the complete one");
+    assert!(!again.directory.join(".export").exists(), "the working directory is left");
 
-    // The digests show a file that was changed.
+    // The digests reveal a changed file.
     let file = again.files("rsmf").pop().unwrap();
     fs::write(&file, b"changed").unwrap();
     let checked = Process::new("sha256sum").args(["-c", "SHA256SUMS"]).current_dir(&again.directory).output().unwrap();
-    assert!(!checked.status.success());
+    assert!(!checked.status.success(), "sha256sum accepted a changed file");
 }

@@ -44,7 +44,7 @@ async fn unknown_command_is_rejected_with_exit_code_2() {
 
 #[tokio::test]
 async fn completions_are_printed_for_each_shell() {
-    for (shell, begins) in [
+    for (shell, beginning) in [
         ("bash", "_archiver()"),
         ("zsh", "#compdef archiver"),
         ("fish", "# Print an optspec"),
@@ -52,7 +52,7 @@ async fn completions_are_printed_for_each_shell() {
     ] {
         let output = transcript(&["completions", shell], &[]).await;
         assert!(
-            output.contains(begins) && output.contains("backfill") && output.ends_with("exit code 0\n"),
+            output.contains(beginning) && output.contains("backfill") && output.ends_with("exit code 0\n"),
             "{shell}: {output}"
         );
     }

@@ -1,4 +1,4 @@
-//! The checks of each mail system that import can be configured for.
+//! The checks of each mail system for which import can be configured.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::{
 const DOCTOR: [&str; 5] = ["doctor", "--stack", NAME, "--mailbox", ADA];
 
 /// Changes environment variables of import in the stack.
-async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
+async fn set_import_variables(stack: &Stack, changed: &[(&str, &str)]) {
     let lambda = aws_sdk_lambda::Client::new(stack.cloud.config());
     let import = format!("{NAME}-import");
     let configured = lambda.get_function_configuration().function_name(&import).send().await.unwrap();
@@ -31,17 +31,17 @@ async fn deploy(stack: &Stack, changed: &[(&str, &str)]) {
 /// Compares the lines about the mail system with the snapshot of this name.
 async fn check(stack: &Stack, name: &str, arguments: &[&str]) {
     let output = stack.run(arguments).await;
-    let about = |line: &&str| {
+    let is_relevant = |line: &&str| {
         ["Graph", "IMAP", "mailbox", "import's settings", "→", "exit code"].iter().any(|word| line.contains(word))
     };
-    let lines: Vec<_> = output.lines().filter(about).collect();
+    let lines: Vec<_> = output.lines().filter(is_relevant).collect();
     assert_transcript(name, &lines.join("\n"));
 }
 
 #[tokio::test]
 async fn doctor_checks_each_mail_system() {
     let stack = Stack::start().await;
-    deploy(&stack, &[("MAILBOX", "graph-import-mime")]).await;
+    set_import_variables(&stack, &[("MAILBOX", "graph-import-mime")]).await;
     check(&stack, "doctor-import-mime-not-granted", &DOCTOR).await;
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All"]);
     check(&stack, "doctor-import-mime", &DOCTOR).await;
@@ -58,14 +58,14 @@ async fn doctor_checks_each_mail_system() {
         ("IMAP_PROBE_MAILBOX", ADA),
         ("IMAP_SECRET_ID", "wa-imap"),
     ];
-    deploy(&stack, &imap).await;
+    set_import_variables(&stack, &imap).await;
     check(&stack, "doctor-imap-no-secret", &DOCTOR).await;
     // The template's placeholder.
-    stack.secret("wa-imap", &json!({"username": "to be filled in", "password": "x"})).await;
+    stack.put_secret("wa-imap", &json!({"username": "to be filled in", "password": "x"})).await;
     check(&stack, "doctor-imap-not-filled-in", &["doctor", "--stack", NAME]).await;
-    stack.secret("wa-imap", &json!({"username": MASTER, "password": "wrong"})).await;
+    stack.put_secret("wa-imap", &json!({"username": MASTER, "password": "wrong"})).await;
     check(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
-    stack.secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
+    stack.put_secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
     check(&stack, "doctor-imap", &DOCTOR).await;
     check(&stack, "doctor-imap-nobody", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
     check(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
@@ -73,12 +73,12 @@ async fn doctor_checks_each_mail_system() {
     check(&stack, "doctor-imap-away", &DOCTOR).await;
 
     // The part of Exchange Online that Entra provides.
-    deploy(&stack, &[("GRAPH_TENANT_ID", TENANT_ID)]).await;
+    set_import_variables(&stack, &[("GRAPH_TENANT_ID", TENANT_ID)]).await;
     let unnamed = ["doctor", "--stack", NAME];
     check(&stack, "doctor-exchange-not-filled-in", &unnamed).await;
-    stack.secret("wa-imap", &json!({"client_secret": "wrong"})).await;
+    stack.put_secret("wa-imap", &json!({"client_secret": "wrong"})).await;
     check(&stack, "doctor-exchange-wrong-secret", &unnamed).await;
-    stack.secret("wa-imap", &json!({"client_secret": CLIENT_SECRET})).await;
+    stack.put_secret("wa-imap", &json!({"client_secret": CLIENT_SECRET})).await;
     stack.graph.set_roles(&["User.Read.All"]);
     check(&stack, "doctor-exchange-not-granted", &unnamed).await;
     stack.graph.set_roles(&["IMAP.AccessAsApp"]);
@@ -108,7 +108,7 @@ async fn reconcile_checks_the_mailboxes_of_the_configured_mail_system() {
     assert_transcript("reconcile-deep-deleted", &stack.run(&deep).await);
     stack.graph.remove(ADA);
     assert_transcript("reconcile-deep-mailbox-gone", &stack.run(&deep).await);
-    deploy(&stack, &[("MAILBOX", "pigeon")]).await;
+    set_import_variables(&stack, &[("MAILBOX", "pigeon")]).await;
     assert_transcript("reconcile-deep-no-mail-system", &stack.run(&deep).await);
 }
 
@@ -135,6 +135,6 @@ async fn mailboxes_of_a_user_map_are_looked_up_before_its_upload() {
     check("mailboxes-check-typo-json", &["mapping", "check", "--json", &typo]).await;
     check("mailboxes-upload-typo", &["mapping", "upload", "--yes", &typo]).await;
     check("mailboxes-upload", &["mapping", "upload", "--yes", &good]).await;
-    stack.secret("wa-graph", &json!({"client_secret": "wrong"})).await;
+    stack.put_secret("wa-graph", &json!({"client_secret": "wrong"})).await;
     check("mailboxes-check-wrong-secret", &["mapping", "check", &good]).await;
 }

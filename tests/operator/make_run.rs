@@ -1,5 +1,5 @@
-//! `make run` with the recipe of the Makefile, with and without variables. Cargo is replaced by a script
-//! that records its arguments, because `make test` has built the binaries.
+//! `make run` with the recipe of the Makefile, with and without variables. A script that records its arguments replaces
+//! Cargo, because `make test` has built the binaries.
 
 use std::{
     fs,
@@ -48,7 +48,7 @@ impl RepositoryClone {
     }
 
     /// Returns the number of mails in a mailbox's folder.
-    fn mails(&self, mailbox: &str) -> usize {
+    fn mail_count(&self, mailbox: &str) -> usize {
         let folder = self.path("var/mail").join(mailbox).join("WhatsApp Archiver/cur");
         fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())).count()
     }
@@ -58,11 +58,12 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-fn text(output: &Output) -> String {
+/// Returns stdout and stderr.
+fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Returns the number in the totals' row with this name.
+/// Returns the number in a row of the totals.
 fn total(output: &str, name: &str) -> Option<u64> {
     let row = output.lines().find(|line| line.contains(name))?;
     row.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
@@ -72,12 +73,12 @@ fn total(output: &str, name: &str) -> Option<u64> {
 fn make_run_files_the_sample_once() {
     let clone = RepositoryClone::new();
     let first = clone.make_run(&[]);
-    let shown = text(&first);
+    let shown = output_text(&first);
     assert!(first.status.success(), "{shown}");
     assert_eq!((total(&shown, "Items imported"), total(&shown, "Items failed")), (Some(153), Some(8)), "{shown}");
-    let again = text(&clone.make_run(&[]));
+    let again = output_text(&clone.make_run(&[]));
     assert_eq!(total(&again, "Items imported"), Some(0), "{again}");
-    // The build leaves out the clients of a deployed stack, and includes every function.
+    // The build leaves out the client code for a deployed stack, and includes every function.
     let cargo = fs::read_to_string(clone.path("cargo.log")).unwrap();
     assert!(cargo.starts_with("build --locked --no-default-features "), "{cargo}");
     for binary in ["archiver", "fetch", "convert", "import", "receive"] {
@@ -91,13 +92,13 @@ fn make_run_files_an_export_with_its_variables() {
     let chat = "21/11/2026, 09:12 - Ada: one\n21/11/2026, 09:13 - Bo: two\n";
     fs::write(clone.path("WhatsApp Chat with Ada's \"$(id)\".txt"), chat).unwrap();
     let output = clone.make_run(&[
-        // make expands `$`, so a newcomer types `$$`; the shell must not expand it again.
+        // make replaces `$$` by `$`, which the shell must not expand again.
         "EXPORT=WhatsApp Chat with Ada's \"$$(id)\".txt",
         "OWNER=you@example.com",
         "ZONE=Europe/Copenhagen",
     ]);
-    assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(clone.mails("you@example.com"), 2);
+    assert!(output.status.success(), "{}", output_text(&output));
+    assert_eq!(clone.mail_count("you@example.com"), 2);
 }
 
 #[test]
@@ -105,6 +106,6 @@ fn make_run_names_the_missing_variable() {
     let clone = RepositoryClone::new();
     fs::write(clone.path("chat.txt"), "21/11/2026, 09:12 - Ada: one\n").unwrap();
     let output = clone.make_run(&["EXPORT=chat.txt"]);
-    let shown = text(&output);
+    let shown = output_text(&output);
     assert!(!output.status.success() && shown.contains("--owner") && shown.contains("--zone"), "{shown}");
 }

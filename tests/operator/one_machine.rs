@@ -1,4 +1,4 @@
-//! `archiver local`: the numbers that it prints.
+//! The totals that `archiver local` prints.
 
 use std::path::Path;
 
@@ -6,27 +6,30 @@ use tempfile::TempDir;
 
 use crate::transcript::{ministack, transcript};
 
+/// The state directory of a one-machine run.
 struct OneMachine {
     directory: TempDir,
     program: String,
 }
 
 impl OneMachine {
+    /// Returns the path of the state directory.
     fn state(&self) -> &str {
         self.directory.path().to_str().unwrap()
     }
 
-    /// Runs `archiver local`, and returns the copies that it prints as imported.
-    async fn run(&self, more: &[&str]) -> u64 {
+    /// Runs `archiver local` and returns the number of imported items that it prints.
+    async fn run(&self, options: &[&str]) -> u64 {
         let arguments = ["local", "--state", self.state(), "--ministack", &self.program];
-        let output = transcript(&[&arguments, more].concat(), &[]).await;
+        let output = transcript(&[&arguments, options].concat(), &[]).await;
         assert!(output.ends_with("exit code 0\n"), "{output}");
         let line = output.lines().find(|line| line.contains("Items imported")).unwrap_or_else(|| panic!("{output}"));
         line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
     }
 
-    /// Gives a mailbox to a number, and replays the unmapped dead letters, of which there are this many.
-    async fn replay_with(&self, row: &str, address: &str, dead_letters: &str) {
+    /// Adds a row for a new mailbox to the user map, replays the unmapped dead letters, and asserts the count that the
+    /// command prints.
+    async fn map_and_replay(&self, row: &str, address: &str, expected_count: &str) {
         let people = self.directory.path().join("people.csv");
         let mut map = std::fs::read_to_string(&people).unwrap_or_else(|_| {
             let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/local/sample/user-map.csv");
@@ -37,9 +40,10 @@ impl OneMachine {
         std::fs::create_dir_all(self.directory.path().join("mail").join(address)).unwrap();
         self.archiver(&["mapping", "upload", "--yes", "--confirm-shrink", people.to_str().unwrap()]).await;
         let replayed = self.archiver(&["dead-letters", "replay", "--yes", "--reason", "unmapped"]).await;
-        assert!(replayed.contains(dead_letters), "{replayed}");
+        assert!(replayed.contains(expected_count), "{replayed}");
     }
 
+    /// Runs another command on the state directory and returns its transcript.
     async fn archiver(&self, arguments: &[&str]) -> String {
         let local = format!("--local={}", self.state());
         let output = transcript(&[arguments, &[&local, "--ministack", &self.program]].concat(), &[]).await;
@@ -48,19 +52,20 @@ impl OneMachine {
     }
 }
 
-/// The run after a replay files items of an earlier run, whether it lists them again or not: they count as imported.
+/// Items of an earlier run that are filed in the run after a replay count as imported, also if that run does not list
+/// them again.
 #[tokio::test]
 async fn run_after_a_replay_counts_what_it_imported() {
     let machine = OneMachine { directory: TempDir::new().unwrap(), program: ministack().to_str().unwrap().to_owned() };
     let first = machine.run(&[]).await;
     assert!(first > 100, "{first}");
-    assert_eq!(machine.run(&[]).await, 0, "an item was listed again");
-    let others = ["--items", "2"];
-    assert!(machine.run(&others).await > 0);
+    assert_eq!(machine.run(&[]).await, 0, "an item was imported twice");
+    let two_items = ["--items", "2"];
+    assert!(machine.run(&two_items).await > 0, "the run imported no item");
 
-    machine.replay_with("+44 7700 900105;tom.leaver@example.com;\n", "tom.leaver@example.com", "2 of 2").await;
-    assert_eq!(machine.run(&others).await, 1, "the run did not count Tom's item, which it does not list");
-    machine.replay_with("+49 171 3920001;jonas@example.com;\n", "jonas@example.com", "1 of 1").await;
+    machine.map_and_replay("+44 7700 900105;tom.leaver@example.com;\n", "tom.leaver@example.com", "2 of 2").await;
+    assert_eq!(machine.run(&two_items).await, 1, "the run did not count Tom's item, which it does not list");
+    machine.map_and_replay("+49 171 3920001;jonas@example.com;\n", "jonas@example.com", "1 of 1").await;
     assert_eq!(machine.run(&[]).await, 1, "the run did not count the item for Jonas, which it lists again");
     assert_eq!(machine.run(&[]).await, 0);
 }

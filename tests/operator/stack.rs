@@ -1,5 +1,5 @@
-//! A small stack with the parts and the outputs of a deployment, in an AWS emulator that includes CloudFormation, Lambda
-//! and EventBridge Scheduler. Its functions are fakes; the API that the command uses is the emulator's.
+//! A small stack with the parts and the outputs of a deployment, in an AWS emulator that includes CloudFormation,
+//! Lambda and EventBridge Scheduler. Its functions are fakes; the command uses the API of the emulator.
 
 use aws::s3::{Condition, Put, Store};
 use aws_config::SdkConfig;
@@ -16,17 +16,18 @@ use tempfile::TempDir;
 
 use crate::transcript::{ministack, transcript};
 
+/// Name of the stack.
 pub(crate) const NAME: &str = "wa";
 /// The window of the run that [`Stack::put_run`] writes.
 pub(crate) const FROM: &str = "2026-11-21T00:00:00Z";
 pub(crate) const TO: &str = "2026-11-22T00:00:00Z";
-/// The user who has a mailbox.
+/// Address of the only user who has a mailbox.
 pub(crate) const ADA: &str = "ada@example.com";
 
-/// Services of the emulator. IAM and STS are for the roles of the functions.
+/// Services of the emulator. The roles of the functions require IAM and STS.
 const SERVICES: &str = "s3,sqs,secretsmanager,cloudformation,lambda,scheduler,iam,sts,logs";
 
-/// Fetches one hour per invocation. Fails for 2020; does not report its progress for 2021.
+/// Code of a fake of fetch that lists one hour per invocation. It fails for 2020 and reports no progress for 2021.
 const FETCH: &str = r#"
 import datetime
 
@@ -41,13 +42,14 @@ def handler(event, context):
             "listed": 2, "queued": 2, "complete": end == to, "reached": reached}
 "#;
 
+/// A running stack, with fakes of the source and of Graph.
 pub(crate) struct Stack {
     pub(crate) cloud: Cloud,
     pub(crate) graph: GraphFake,
     pub(crate) archive: SourceCredentials,
     pub(crate) bucket: String,
     endpoint: String,
-    // Dropped last, because everything above uses them.
+    // These fields are dropped last, because the fields above use them.
     _archive: SampleSource,
     _ministack: Ministack,
     _directory: TempDir,
@@ -70,7 +72,7 @@ impl Stack {
         let graph = GraphFake::start().await.unwrap();
         graph.add(User::new(ADA));
         let template = template(archive.url(), &graph);
-        create(cloud.config(), NAME, &template).await;
+        create_stack(cloud.config(), NAME, &template).await;
         let outputs = aws_sdk_cloudformation::Client::new(cloud.config()).describe_stacks().stack_name(NAME).send();
         let outputs = outputs.await.unwrap().stacks.unwrap().remove(0).outputs.unwrap();
         let bucket = outputs.into_iter().find(|output| output.output_key() == Some("BucketName")).unwrap();
@@ -84,26 +86,26 @@ impl Stack {
             _ministack: ministack,
             _directory: directory,
         };
-        stack.fill_in().await;
-        stack.fetched(SignedDuration::from_mins(150)).await;
+        stack.fill_in_secrets().await;
+        stack.put_cursor(SignedDuration::from_mins(150)).await;
         stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada@example.com\n").await;
         stack
     }
 
     /// Fills in the secrets, as an operator does after the first deployment.
-    pub(crate) async fn fill_in(&self) {
+    pub(crate) async fn fill_in_secrets(&self) {
         let archive = json!({"username": self.archive.username, "password": self.archive.password});
-        self.secret("wa-archive", &archive).await;
-        self.secret("wa-graph", &json!({"client_secret": CLIENT_SECRET})).await;
+        self.put_secret("wa-archive", &archive).await;
+        self.put_secret("wa-graph", &json!({"client_secret": CLIENT_SECRET})).await;
     }
 
-    pub(crate) async fn secret(&self, id: &str, value: &Value) {
+    pub(crate) async fn put_secret(&self, id: &str, value: &Value) {
         self.cloud.put_secret(id, value).await.unwrap();
     }
 
-    /// Writes a cursor of this age.
-    pub(crate) async fn fetched(&self, ago: SignedDuration) {
-        let cursor = json!({"v": 1, "archived_time": Timestamp::now() - ago, "run": "20261122T070000Z-daily-0badcafe"});
+    /// Writes a cursor whose archived time is of this age.
+    pub(crate) async fn put_cursor(&self, age: SignedDuration) {
+        let cursor = json!({"v": 1, "archived_time": Timestamp::now() - age, "run": "20261122T070000Z-daily-0badcafe"});
         self.put(keys::CURSOR, &cursor.to_string()).await;
     }
 
@@ -129,7 +131,7 @@ impl Stack {
         self.put(&keys::manifest(&run, 1), line).await;
     }
 
-    /// Runs the command with credentials of this account.
+    /// Runs the command with credentials for the emulator, and returns its transcript.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         transcript(arguments, &self.variables()).await
     }
@@ -145,7 +147,7 @@ impl Stack {
 }
 
 /// Creates a stack and waits until it exists.
-pub(crate) async fn create(config: &SdkConfig, name: &str, template: &Value) {
+pub(crate) async fn create_stack(config: &SdkConfig, name: &str, template: &Value) {
     let client = aws_sdk_cloudformation::Client::new(config);
     client.create_stack().stack_name(name).template_body(template.to_string()).send().await.unwrap();
     loop {
@@ -154,11 +156,12 @@ pub(crate) async fn create(config: &SdkConfig, name: &str, template: &Value) {
         match status.as_str() {
             "CREATE_COMPLETE" => return,
             "CREATE_IN_PROGRESS" => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-            other => panic!("stack status: {other}"),
+            other => panic!("the stack was not created: {other}"),
         }
     }
 }
 
+/// Returns the template of the stack.
 fn template(archive: &str, graph: &GraphFake) -> Value {
     let sub = |text: &str| json!({"Fn::Sub": text});
     let reference = |name: &str| json!({"Ref": name});
@@ -183,7 +186,7 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
     let source = |name: &str| {
         sub(&format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}"))
     };
-    let nothing = "def handler(event, context):\n    return {}\n";
+    let no_op_code = "def handler(event, context):\n    return {}\n";
     json!({
         "Parameters": {
             "DefaultRegion": {"Type": "String", "Default": "DK"},
@@ -203,12 +206,12 @@ fn template(archive: &str, graph: &GraphFake) -> Value {
             "Fetch": function("fetch", FETCH, json!({
                 "BUCKET": reference("Bucket"), "CONVERT_QUEUE_URL": reference("ConvertQueue"), "SOURCE": "archiver-api",
                 "ARCHIVER_URL": archive, "ARCHIVER_SECRET_ID": "wa-archive", "EXPORT_TIME_ZONE": "", "LOG_LEVEL": "info"})),
-            "Convert": function("convert", nothing, json!({
+            "Convert": function("convert", no_op_code, json!({
                 "BUCKET": reference("Bucket"), "CONVERT_QUEUE_URL": reference("ConvertQueue"),
                 "IMPORT_QUEUE_URL": reference("ImportQueue"), "DEAD_LETTER_QUEUE_URL": reference("DeadLetterQueue"),
                 "SOURCE": "archiver-api", "ARCHIVER_URL": archive, "ARCHIVER_SECRET_ID": "wa-archive",
                 "ARCHIVE_DOMAIN": "archive.example.com"})),
-            "Import": function("import", nothing, import_variables(graph, "graph")),
+            "Import": function("import", no_op_code, import_variables(graph, "graph")),
             "ConvertTrigger": trigger("ConvertQueue", "Convert", 10),
             "ImportTrigger": trigger("ImportQueue", "Import", 4),
             "Schedule": {"Type": "AWS::Scheduler::Schedule", "Properties": {

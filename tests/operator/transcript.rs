@@ -1,4 +1,4 @@
-//! Runs a command and returns its transcript.
+//! Runs a command and returns its transcript: the command line, its output and its exit code.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use tokio::process::Command;
 
-/// Returns the path of the binary, beside the test binaries; `make test` builds it first.
+/// Returns the path of the binary `archiver`, which `make test` builds beside the test binaries.
 pub(crate) fn archiver() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("archiver")
@@ -31,10 +31,10 @@ pub(crate) async fn transcript_with_reply(reply: &str, arguments: &[&str], varia
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
-    let keyboard = ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let terminal_input = ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     let mut terminal = File::from(terminal);
     writeln!(terminal, "{reply}").unwrap();
-    run(arguments, variables, Stdio::from(keyboard)).await
+    run(arguments, variables, Stdio::from(terminal_input)).await
 }
 
 async fn run(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> String {
@@ -42,7 +42,7 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)], input: Stdio) -> St
         .args(arguments)
         .env_clear()
         .env("COLUMNS", "120")
-        // The instance metadata of the test machine must not provide credentials.
+        // The instance metadata of a test machine at AWS must not provide credentials.
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("HOME", "/nowhere")
         .envs(variables.iter().copied())

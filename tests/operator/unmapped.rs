@@ -16,7 +16,7 @@ const BOB: &str = "bob@example.com";
 const CAT: &str = "cat@example.com";
 const ITEMS: usize = 5;
 
-/// A day of texts from Ada to Bob, whom the user map does not have yet, and to a stranger.
+/// A deployment with texts from Ada to Bob, who is not yet in the user map, and to a stranger.
 struct Day {
     pipeline: Pipeline,
     mail: TempDir,
@@ -27,6 +27,7 @@ fn id(number: usize) -> ItemId {
 }
 
 impl Day {
+    /// Starts a deployment and files the texts in Ada's mailbox.
     async fn start() -> Self {
         let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"},
                             "stranger": {"phone": "+12025550143"}});
@@ -45,13 +46,13 @@ impl Day {
         let pipeline =
             Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![]), &[("MAILDIR", maildir)]).await;
         let day = Self { pipeline: pipeline.unwrap(), mail };
-        day.user_map(&[("+4520123456", ADA)]).await;
+        day.put_user_map(&[("+4520123456", ADA)]).await;
         day.pipeline.run(&Pipeline::timer()).await.unwrap();
         assert_eq!(day.copies(), [ITEMS, 0, 0]);
         day
     }
 
-    async fn user_map(&self, people: &[(&str, &str)]) {
+    async fn put_user_map(&self, people: &[(&str, &str)]) {
         let rows: String = people.iter().map(|(number, address)| format!("{number},{address}\n")).collect();
         self.pipeline.put_user_map(&format!("Mobile number,E-mail address\n{rows}")).await.unwrap();
     }
@@ -61,6 +62,7 @@ impl Day {
         std::fs::read_dir(folder).map_or(0, Iterator::count)
     }
 
+    /// Returns the numbers of copies of Ada, Bob and Cat.
     fn copies(&self) -> [usize; 3] {
         [ADA, BOB, CAT].map(|address| self.copies_of(address))
     }
@@ -75,16 +77,16 @@ impl Day {
         let mut variables = self.pipeline.machine.variables(Step::Import);
         variables.retain(|(name, _)| name != "IMPORT_QUEUE_URL");
         let convert = self.pipeline.machine.resources.convert.url.clone();
-        let more =
+        let queues =
             [("CONVERT_QUEUE_URL", convert.as_str()), ("IMPORT_QUEUE_URL", import_queue), ("AWS_REGION", "us-east-1")];
         let variables: Vec<_> =
-            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more).collect();
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(queues).collect();
         let output = transcript(&[&["reconcile"], arguments].concat(), &variables).await;
         let (text, code) = output.trim_end().rsplit_once("exit code ").unwrap();
         (code.to_owned(), text.to_owned())
     }
 
-    /// Returns the items and copies that `--unmapped` finds, after the exit code.
+    /// Runs `--unmapped`. Returns the exit code, the number of items, and the whole JSON output.
     async fn unmapped(&self, arguments: &[&str]) -> (String, u64, Value) {
         let (code, text) = self.reconcile(&[&["--unmapped", "--json"], arguments].concat()).await;
         let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
@@ -97,7 +99,7 @@ impl Day {
         Outcome::parse(&object.bytes).unwrap()
     }
 
-    async fn put(&self, outcome: &Outcome) {
+    async fn put_outcome(&self, outcome: &Outcome) {
         self.pipeline.put(&keys::outcome(&outcome.item.key()), outcome.to_json()).await.unwrap();
     }
 }
@@ -106,7 +108,7 @@ impl Day {
 async fn employee_added_late_gets_exactly_the_missing_copies() {
     let day = Day::start().await;
     assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "items were queued although no employee was added");
-    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let (code, items, found) = day.unmapped(&[]).await;
     assert_eq!(
         (code.as_str(), items, &found["copies"]),
@@ -116,43 +118,46 @@ async fn employee_added_late_gets_exactly_the_missing_copies() {
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [ITEMS, 0, 0], "copies were filed without --yes");
 
-    // The owner has moved a copy elsewhere: it is filed, and not filed again.
+    // Ada has moved a copy out of the folder: the item counts as filed, and gets no second copy.
     let moved = std::fs::read_dir(day.mail.path().join(ADA).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap();
     std::fs::remove_file(moved.path()).unwrap();
     assert_eq!(day.unmapped(&["--yes"]).await.0, "0");
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [ITEMS - 1, ITEMS, 0]);
     let outcome = day.outcome(0).await;
-    assert!(outcome.is_complete() && outcome.unmapped == [2], "an unknown number was mapped: {outcome:?}");
+    assert!(
+        outcome.is_complete() && outcome.unmapped == [2],
+        "the stranger is not the only unmapped participant: {outcome:?}"
+    );
     let (code, items, _) = day.unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items), ("0", 0), "the second command queued an item");
     assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
 }
 
-/// The map gets new addresses for the same mailboxes, and an employee who was missing.
+/// The user map gets new addresses of the same mailboxes, and Bob.
 #[tokio::test]
 async fn renamed_addresses_in_the_map_make_no_second_copy() {
     let day = Day::start().await;
     std::os::unix::fs::symlink(Path::new(ADA), day.mail.path().join("ada@new.example")).unwrap();
     std::os::unix::fs::symlink(Path::new(BOB), day.mail.path().join("bob@new.example")).unwrap();
     std::fs::remove_dir_all(day.mail.path().join(ADA).join(FOLDER)).unwrap();
-    day.user_map(&[("+4520123456", "ada@new.example"), ("+4520123457", "bob@new.example")]).await;
+    day.put_user_map(&[("+4520123456", "ada@new.example"), ("+4520123457", "bob@new.example")]).await;
     assert_eq!(day.unmapped(&["--yes"]).await.1, ITEMS as u64);
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [0, ITEMS, 0], "Ada's mailbox got another copy at its new address");
 }
 
-/// The command ends between the outcome and the queue.
+/// The command fails after it has written the outcome and before it has sent the task.
 #[tokio::test]
 async fn interrupted_command_is_visible_and_completed_by_the_next() {
     let day = Day::start().await;
-    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let missing_queue = format!("{}-gone", day.pipeline.machine.resources.import.url);
     let (code, text) = day.reconcile_with(&missing_queue, &["--unmapped", "--yes"]).await;
     assert_eq!(code, "1", "{text}");
     let outcome = day.outcome(0).await;
     assert_eq!(outcome.missing.first().map(|missing| missing.reason), Some(MissingReason::MappedLater));
-    assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the items are complete or on a queue");
+    assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the interrupted items were not reported");
     let (code, items, _) = day.unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items), ("0", ITEMS as u64));
     day.pipeline.drain().await.unwrap();
@@ -161,23 +166,23 @@ async fn interrupted_command_is_visible_and_completed_by_the_next() {
 }
 
 #[tokio::test]
-async fn item_that_a_function_processes_is_not_changed() {
+async fn item_with_a_lease_is_not_changed() {
     let day = Day::start().await;
-    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
+    day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
     let mut leased = day.outcome(0).await;
     let until = Timestamp::now() + SignedDuration::from_hours(1);
     leased.lease = Some(Lease { holder: "another".to_owned(), until, waiting: false });
-    day.put(&leased).await;
+    day.put_outcome(&leased).await;
     let (code, items, found) = day.unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items, &found["in_flight"]), ("3", ITEMS as u64 - 1, &json!(1)));
     assert_eq!(day.outcome(0).await, leased);
 }
 
-/// Two operators and a backfill at the same time.
+/// Two operators run the command during a backfill.
 #[tokio::test]
 async fn concurrent_commands_and_imports_file_one_copy() {
     let day = Day::start().await;
-    day.user_map(&[("+4520123456", ADA), ("+4520123457", BOB), ("+12025550143", CAT)]).await;
+    day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB), ("+12025550143", CAT)]).await;
     let backfill = Pipeline::backfill();
     let (one, other, filed) = tokio::join!(
         day.reconcile(&["--unmapped", "--yes"]),
@@ -188,7 +193,7 @@ async fn concurrent_commands_and_imports_file_one_copy() {
     for (code, text) in [one, other] {
         assert!(["0", "3"].contains(&code.as_str()), "{code}: {text}");
     }
-    // The command that lost the race says that it has to be run again.
+    // A command that lost the race asks to be run again.
     day.unmapped(&["--yes"]).await;
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.copies(), [ITEMS; 3]);
