@@ -1,5 +1,5 @@
-//! Valid user maps, and the errors of invalid ones.
-#![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
+//! Valid user maps, and the errors of invalid user maps.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::fmt::Write as _;
 
@@ -9,14 +9,17 @@ use model::Participant;
 use phone::{PhoneError, PhoneNumber, Region};
 use proptest::prelude::*;
 
+/// Returns the default region of most tests.
 fn denmark() -> Option<Region> {
     Some("DK".parse().unwrap())
 }
 
+/// Returns the address of a number.
 fn address(map: &UserMap, number: &str) -> Option<String> {
     map.address_of(&PhoneNumber::parse(number, None).unwrap(), Timestamp::UNIX_EPOCH).map(ToString::to_string)
 }
 
+/// Returns line and problem of each invalid row.
 fn row_errors(csv: &str) -> Vec<(u64, Problem)> {
     let errors = UserMap::parse(csv.as_bytes(), denmark()).unwrap_err();
     errors.rows().iter().map(|row| (row.line, row.problem)).collect()
@@ -35,13 +38,13 @@ fn table_is_read_with_common_separators_and_headers() {
         assert_eq!(map.len(), 2, "{csv}");
         assert_eq!(address(&map, "+4520123456").as_deref(), Some("ada@example.com"), "{csv}");
         assert_eq!(address(&map, "+4520123457").as_deref(), Some("bob@example.com"), "{csv}");
-        assert_eq!(address(&map, "+4520123458"), None);
+        assert_eq!(address(&map, "+4520123458"), None, "{csv}");
     }
     assert_eq!(UserMap::parse(b"Phone,Mail\n", None).unwrap().len(), 0);
 }
 
 #[test]
-fn number_is_found_in_whatsapps_and_in_the_dialled_form() {
+fn number_is_found_in_the_form_of_whatsapp_or_as_dialled() {
     let csv =
         "Phone,Mail\n+525512345678,mx@example.com\n+5491123456789,ar@example.com\n+5531987654321,br@example.com\n";
     let map = UserMap::parse(csv.as_bytes(), None).unwrap();
@@ -59,26 +62,28 @@ fn number_is_found_in_whatsapps_and_in_the_dialled_form() {
 #[test]
 fn participant_is_found_by_phone_or_whatsapp_id() {
     let map = UserMap::parse(b"Phone,Mail\n20123456,ada@example.com\n", denmark()).unwrap();
-    let with = |phone: Option<&str>, id: Option<&str>| Participant {
+    let participant = |phone: Option<&str>, id: Option<&str>| Participant {
         phone: phone.map(Into::into),
         whatsapp_id: id.map(Into::into),
         ..Participant::default()
     };
     for participant in [
-        with(Some("4520123456"), None),
-        with(Some("20 12 34 56"), None),
-        with(None, Some("4520123456:3@s.whatsapp.net")),
-        with(Some("unknown"), Some("4520123456@s.whatsapp.net")),
+        participant(Some("4520123456"), None),
+        participant(Some("20 12 34 56"), None),
+        participant(None, Some("4520123456:3@s.whatsapp.net")),
+        participant(Some("unknown"), Some("4520123456@s.whatsapp.net")),
     ] {
         assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_some());
     }
-    let american =
+    let american_map =
         UserMap::parse(b"Phone,Mail\n(202) 555-0143,ada@example.com\n", Some("US".parse().unwrap())).unwrap();
     assert!(
-        american.address_of_participant(&with(Some("2025550143"), None), Timestamp::UNIX_EPOCH).is_some(),
-        "a number of a source is read like a cell"
+        american_map.address_of_participant(&participant(Some("2025550143"), None), Timestamp::UNIX_EPOCH).is_some(),
+        "the default region was not used for the number of a participant"
     );
-    for participant in [with(None, None), with(Some("4.52E+09"), None), with(None, Some("4520123456@lid"))] {
+    for participant in
+        [participant(None, None), participant(Some("4.52E+09"), None), participant(None, Some("4520123456@lid"))]
+    {
         assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_none());
     }
 }
@@ -118,7 +123,7 @@ fn two_forms_of_a_number_with_two_addresses_conflict() {
 }
 
 #[test]
-fn unreadable_file_has_its_reason() {
+fn unreadable_file_is_rejected_with_its_reason() {
     for (csv, line, problem) in [
         (&b""[..], 1, Problem::NoHeader),
         (b"\xef\xbb\xbf", 1, Problem::NoHeader),
@@ -172,7 +177,8 @@ fn ten_thousand_rows_are_read() {
     assert_eq!(address(&map, "4520009999").as_deref(), Some("user9999@example.com"));
 }
 
-fn cell(text: &str, separator: char, quoted: bool) -> String {
+/// Returns a cell of a CSV file, in quotes if required.
+fn csv_cell(text: &str, separator: char, quoted: bool) -> String {
     if quoted || text.contains([separator, '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
@@ -201,7 +207,7 @@ proptest! {
     ) {
         let row = |name: &str, phone: &str, mail: &str| {
             let cells = if swapped { [mail, name, phone] } else { [name, phone, mail] };
-            let cells: Vec<String> = cells.iter().map(|text| cell(text, separator, quoted)).collect();
+            let cells: Vec<String> = cells.iter().map(|text| csv_cell(text, separator, quoted)).collect();
             cells.join(&separator.to_string()) + ending
         };
         let mut csv = if bom { "\u{feff}".to_owned() } else { String::new() };

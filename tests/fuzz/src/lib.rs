@@ -1,5 +1,5 @@
-//! Properties that hold for every input: one function for each place where the system reads external
-//! input. Each panics if a property is violated.
+//! Properties that hold for every input, in one function for each place where the system reads external input. Each
+//! function panics if a property is violated.
 
 #![expect(clippy::missing_panics_doc, reason = "these functions panic if a guarantee is broken")]
 
@@ -20,7 +20,7 @@ pub use source_api::archiver_api;
 pub use webhooks::webhook;
 pub use words::{item, task, user_map};
 
-/// A target: the code that is run on an input.
+/// A function that tests the properties of one input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of the folder of its inputs in `corpus/`.

@@ -1,4 +1,4 @@
-//! Responses of Microsoft Graph or of another server in its place.
+//! Responses of Microsoft Graph, or of any other server at its URL.
 
 use std::{cell::OnceCell, sync::Arc, time::Duration};
 
@@ -19,61 +19,64 @@ const FILE: &str = "the-quarter-s-figures.bin";
 /// A size in bytes that does not fit into the request that creates a message, so that the upload is tested, too.
 const FILE_BYTES: usize = 3 << 20;
 
-/// Required part of Graph's response to a request for an upload URL.
-const UPLOAD: &[u8] = b"uploadUrl";
+/// The member of Graph's response that has the URL for an upload.
+const UPLOAD_URL_MEMBER: &[u8] = b"uploadUrl";
 
-struct Machine {
+/// The state that all inputs of a thread share.
+struct Fixture {
     runtime: Runtime,
     servers: Servers,
 }
 
 thread_local! {
-    static MACHINE: OnceCell<Machine> = const { OnceCell::new() };
+    static FIXTURE: OnceCell<Fixture> = const { OnceCell::new() };
 }
 
-struct Vault;
+struct FixedCredentials;
 
 #[async_trait]
-impl Credentials for Vault {
+impl Credentials for FixedCredentials {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
         Ok(EntraSecret::client_secret(SECRET.to_owned()))
     }
 }
 
-/// Responses of the login endpoint and Graph in the order of the requests. Whatever they are, a mailbox is found or not,
-/// a message is filed or not, no error contains an address, and the token is sent only to Graph.
+/// Tests responses of the login endpoint and of Graph, in the order of the requests. No error contains a secret or an
+/// address, and credentials are sent only to the configured server.
 pub fn graph(input: &[u8]) {
-    MACHINE.with(|machine| {
-        let Machine { runtime, servers } = machine.get_or_init(|| {
-            // A second installation of the same provider fails and is ignored.
+    FIXTURE.with(|fixture| {
+        let Fixture { runtime, servers } = fixture.get_or_init(|| {
+            // The process may already have this provider.
             rustls::crypto::ring::default_provider().install_default().ok();
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = Builder::new_current_thread().enable_all().build().expect("the runtime cannot be started");
             let servers = runtime.block_on(Servers::start());
-            Machine { runtime, servers }
+            Fixture { runtime, servers }
         });
-        servers.will_answer(input, |_| true);
-        // A large message takes a hundred times as long, so it is tried only if a response could belong to it.
-        let large = input.windows(UPLOAD.len()).any(|window| window.eq_ignore_ascii_case(UPLOAD));
-        runtime.block_on(exercise(&servers.own, large));
-        servers.assert_no_credentials_elsewhere();
+        servers.set_responses(input, |_| true);
+        // A large message takes a hundred times as long, so it is used only if a response may have an upload URL.
+        let is_large =
+            input.windows(UPLOAD_URL_MEMBER.len()).any(|window| window.eq_ignore_ascii_case(UPLOAD_URL_MEMBER));
+        runtime.block_on(find_and_file(&servers.url, is_large));
+        servers.assert_no_credentials_leaked();
     });
 }
 
-async fn exercise(url: &str, large: bool) {
+/// Finds a mailbox and files a message in it twice.
+async fn find_and_file(url: &str, is_large: bool) {
     let mut config = GraphConfig::new(Cloud::Global, "tenant", "11111111-2222-3333-4444-555555555555");
     config.graph_url = url.parse().ok();
     config.login_url = url.parse().ok();
     config.retry_budget = Duration::from_millis(2);
     config.first_wait = Duration::from_micros(100);
-    let graph = Graph::new(config, Arc::new(Vault)).expect("a client");
-    let address = ADDRESS.parse().expect("an address");
+    let graph = Graph::new(config, Arc::new(FixedCredentials)).expect("the client cannot be created");
+    let address = ADDRESS.parse().expect("the address is invalid");
     let mailbox = match graph.find(&address).await {
         Ok(Some(mailbox)) => mailbox,
         Ok(None) => return,
         Err(error) => return assert_no_secrets(&error),
     };
     assert_eq!(mailbox.address, address);
-    let message = message(if large { FILE_BYTES } else { 3 });
+    let message = message(if is_large { FILE_BYTES } else { 3 });
     for attempt in [Attempt::First, Attempt::Retry] {
         if let Err(error) = graph.file(&mailbox, &message, attempt).await {
             assert_no_secrets(&error);
@@ -81,6 +84,7 @@ async fn exercise(url: &str, large: bool) {
     }
 }
 
+/// Asserts that an error is short and contains neither secrets nor content.
 fn assert_no_secrets(error: &MailboxError) {
     for text in [error.to_string(), format!("{error:?}")] {
         for secret in [SECRET, ADDRESS, "lovelace", FILE, "Bearer "] {
@@ -90,8 +94,9 @@ fn assert_no_secrets(error: &MailboxError) {
     }
 }
 
+/// Returns a message with a file of about this size.
 fn message(bytes: usize) -> Message {
-    // Base64 of NUL.
+    // Each line of base64 has 57 bytes of NUL.
     let lines = bytes.div_ceil(57);
     let file = format!("{}\r\n", "A".repeat(76)).repeat(lines);
     let mime = format!(
@@ -103,5 +108,9 @@ fn message(bytes: usize) -> Message {
          --o\r\nContent-Type: application/octet-stream\r\n\
          Content-Disposition: attachment; filename=\"{FILE}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}--o--\r\n"
     );
-    Message { item: "WA-1".parse().expect("an id"), message_id: "<a@archive.example>".to_owned(), mime: mime.into() }
+    Message {
+        item: "WA-1".parse().expect("the id is invalid"),
+        message_id: "<a@archive.example>".to_owned(),
+        mime: mime.into(),
+    }
 }

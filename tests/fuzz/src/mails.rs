@@ -1,4 +1,4 @@
-//! Mails of a capture vendor, or other files in the inbox, alone and in a zip.
+//! Mails of a capture vendor and other files in the inbox, as single files and in a zip.
 
 use std::io::Cursor;
 
@@ -13,12 +13,13 @@ use model::{Captured, Sha256};
 const FILE_MAX_BYTES: u64 = 64 << 10;
 
 fn profiles() -> [Profile; 2] {
-    let generic = Profile::generic("id=X-Archive-Id,chat=X-Chat-Id,group=X-Group,type=X-Type").expect("a profile");
+    let generic =
+        Profile::generic("id=X-Archive-Id,chat=X-Chat-Id,group=X-Group,type=X-Type").expect("the profile is invalid");
     [Profile::telemessage(), generic]
 }
 
-/// Tests a file as one mail. If it can be read, the result is an item whose files are in the mail, the mail itself
-/// among them.
+/// Tests a file as one mail. A mail that can be read becomes an item whose attachments are the mail itself and files of
+/// the mail.
 pub fn eml_drop(input: &[u8]) {
     for profile in profiles() {
         let (id, sha256) = (item_id(input, &profile), Sha256::of(input));
@@ -28,23 +29,23 @@ pub fn eml_drop(input: &[u8]) {
         let Ok(value) = read(input, &profile, &delivered) else { continue };
         let captured = Captured::from_value(value, &id).unwrap_or_else(|error| panic!("not an item: {error}"));
         assert_eq!(captured.item.id, id);
-        let mut evidence = 0;
+        let mut evidence_count = 0;
         for declared in &captured.item.attachments {
             let bytes = attachment(input, &declared.id).expect("a file of the item is not in the mail");
             assert_eq!(declared.sha256, Some(Sha256::of(&bytes)), "{:?}", declared.id);
-            evidence += usize::from(bytes == input);
+            evidence_count += usize::from(bytes == input);
         }
-        assert!(evidence > 0, "the mail is not among the files");
+        assert!(evidence_count > 0, "the mail is not among the attachments");
     }
 }
 
-/// Tests a file as a zip of mails with a manifest: a delivery without a problem is what its manifest says.
+/// Tests a file as a zip of mails with a manifest. A delivery without a problem matches its manifest.
 pub fn eml_drop_zip(input: &[u8]) {
     let Ok(mut package) = Package::open(Cursor::new(input)) else { return };
     let names: Vec<_> = package.names().map(|(name, kind)| (name.to_owned(), kind)).collect();
     let (mut manifest, mut entries) = (None, Vec::new());
-    for (at, (name, kind)) in names.into_iter().enumerate() {
-        let bytes = package.read(at, FILE_MAX_BYTES);
+    for (index, (name, kind)) in names.into_iter().enumerate() {
+        let bytes = package.read(index, FILE_MAX_BYTES);
         match (kind, bytes) {
             (Kind::Manifest, Ok(bytes)) => manifest = Some(Manifest::parse(&bytes)),
             (Kind::Mail, Ok(bytes)) if bytes.is_empty() => entries.push(Entry::Empty(name)),

@@ -1,4 +1,4 @@
-//! libFuzzer's entry, which `make fuzz` builds. The variable `FUZZ_TARGET` names the target.
+//! Entry point for libFuzzer, which `make fuzz` builds. The variable `FUZZ_TARGET` names the target.
 
 #![no_main]
 
@@ -9,9 +9,10 @@ use runtime::Variables;
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 
-fn named() -> Target {
-    let name: String = Variables::read(&["FUZZ_TARGET"]).required("FUZZ_TARGET", "a target").expect("a target");
+fn target() -> Target {
+    let name: String =
+        Variables::read(&["FUZZ_TARGET"]).required("FUZZ_TARGET", "a target").expect("FUZZ_TARGET is not set");
     fuzz::TARGETS.iter().find(|(known, _)| *known == name).expect("unknown target").1
 }
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| TARGET.get_or_init(named)(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| TARGET.get_or_init(target)(input));

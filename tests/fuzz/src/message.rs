@@ -1,4 +1,4 @@
-//! Rendering of an item: a message that every reader parses the same.
+//! Rendering of an item as a message that every reader parses in the same way.
 
 use mail_parser::{MessageParser, MimeHeaders, decoders::base64::base64_decode};
 use message::write::{Content, EVIDENCE_NAME, FileFacts, RenderError, Renderer};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 /// Separates the members in an input of [`render`].
 const MEMBER_END: u8 = 0x1f;
 
-/// RFC 5322's limit of a line, without its CR LF.
-const LONGEST_LINE: usize = 998;
+/// Maximum length of a line in RFC 5322, without CR LF.
+const MAX_LINE_BYTES: usize = 998;
 
-/// Every header that a message may have.
+/// Every header that a message may have, in their order.
 const HEADERS: [&str; 16] = [
     "Date",
     "From",
@@ -31,9 +31,9 @@ const HEADERS: [&str; 16] = [
     "Content-Type",
 ];
 
-/// Members of an item, `path=value` each, that are set in an otherwise valid item, so that nearly all inputs are an
-/// item. A value that is JSON is used as JSON, every other value as a text. `file=` are an attachment's bytes, used for
-/// every second attachment; the others were erased.
+/// Tests the rendering of an item. The input has members as `path=value`, which are set in an otherwise valid item, so
+/// that nearly every input is an item. A value that is JSON is used as JSON, every other value as text. `file=` sets
+/// the bytes of every second attachment; the other attachments were erased.
 pub fn render(input: &[u8]) {
     let mut value = json!({
         "id": "WA-1", "messageId": "M1", "type": "text", "text": "hi",
@@ -50,7 +50,7 @@ pub fn render(input: &[u8]) {
             continue;
         }
         let text = String::from_utf8_lossy(bytes);
-        set(&mut value, &path, serde_json::from_str(&text).unwrap_or_else(|_| json!(text)));
+        set_member(&mut value, &path, serde_json::from_str(&text).unwrap_or_else(|_| json!(text)));
     }
     let Some(id) = value["id"].as_str().and_then(|id| id.parse().ok()) else { return };
     let Ok(captured) = Captured::from_value(value, &id) else { return };
@@ -59,13 +59,13 @@ pub fn render(input: &[u8]) {
         _ => Content::Erased,
     };
     let contents: Vec<_> = (0..captured.item.attachments.len()).map(content).collect();
-    let renderer = Renderer::new("archive.example.com").expect("a domain");
+    let renderer = Renderer::new("archive.example.com").expect("the domain is invalid");
     let rendered = match renderer.render(&captured, &contents) {
         Ok(rendered) => rendered,
         Err(RenderError::Attachments { .. }) => panic!("the numbers of files and contents differ"),
         Err(RenderError::Place) => panic!("a file has no part"),
     };
-    assert!(rendered.message_id == renderer.message_id(&captured.item));
+    assert!(rendered.message_id == renderer.message_id(&captured.item), "the Message-ID is not that of the item");
     let again = renderer.render(&captured, &contents).expect("the item cannot be rendered again");
     let mime = rendered.mime(|_| file);
     assert!(again.mime(|_| file) == mime, "the same item was rendered to different bytes");
@@ -75,12 +75,12 @@ pub fn render(input: &[u8]) {
 
 /// Sets the member at a path such as `to.0.name`. A list grows by at most one element; other values are replaced by an
 /// object.
-fn set(value: &mut Value, path: &str, new: Value) {
+fn set_member(value: &mut Value, path: &str, new: Value) {
     let Some((first, rest)) = path.split_once('.').map(|(first, rest)| (first, Some(rest))).or(Some((path, None)))
     else {
         return;
     };
-    let place = match (first.parse::<usize>(), value) {
+    let member = match (first.parse::<usize>(), value) {
         (Ok(at), Value::Array(list)) => {
             let at = at.min(list.len());
             if at == list.len() {
@@ -100,15 +100,15 @@ fn set(value: &mut Value, path: &str, new: Value) {
         }
     };
     match rest {
-        Some(rest) => set(place, rest, new),
-        None => *place = new,
+        Some(rest) => set_member(member, rest, new),
+        None => *member = new,
     }
 }
 
 /// Asserts that the bytes meet the requirements of SMTP and of mail readers.
 fn assert_valid_bytes(mime: &[u8]) {
-    assert!(mime.is_ascii() && !mime.contains(&0), "ASCII without NUL");
-    assert!(mime.ends_with(b"\r\n"));
+    assert!(mime.is_ascii() && !mime.contains(&0), "the message is not ASCII, or contains NUL");
+    assert!(mime.ends_with(b"\r\n"), "the last line has no end");
     for line in mime.split(|byte| *byte == b'\n') {
         let line = match line {
             [] => continue,
@@ -116,14 +116,14 @@ fn assert_valid_bytes(mime: &[u8]) {
             _ => panic!("a line feed without a carriage return"),
         };
         assert!(!line.contains(&b'\r'), "a carriage return without a line feed");
-        assert!(line.len() <= LONGEST_LINE, "a line of {} bytes", line.len());
+        assert!(line.len() <= MAX_LINE_BYTES, "a line of {} bytes", line.len());
     }
 }
 
 /// Asserts that the parsed message has exactly the expected headers and parts, with the content that was put into them.
 fn assert_content(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8]) {
     let item = &captured.item;
-    let parsed = MessageParser::default().parse(mime).expect("a message");
+    let parsed = MessageParser::default().parse(mime).expect("the message cannot be parsed");
     let mut last = None;
     for header in parsed.headers() {
         let at = HEADERS.iter().position(|name| *name == header.name.as_str());
@@ -140,11 +140,11 @@ fn assert_content(mime: &[u8], message_id: &str, captured: &Captured, file: &[u8
         let encoded = mime.get(part.raw_body_offset() as usize..part.raw_end_offset() as usize).unwrap_or_default();
         assert!(base64_decode(encoded).as_deref() == Some(file), "the bytes of a file were changed");
     }
-    let evidence = parsed.attachments().last().expect("the evidence is missing or was changed");
+    let evidence = parsed.attachments().last().expect("the evidence is missing");
     assert_eq!(evidence.attachment_name(), Some(EVIDENCE_NAME));
-    assert!(evidence.contents() == captured.evidence);
-    assert!(parsed.body_text(0).is_some_and(|text| !text.trim().is_empty()), "a text");
-    let html = parsed.body_html(0).expect("a page").to_ascii_lowercase();
+    assert!(evidence.contents() == captured.evidence, "the evidence was changed");
+    assert!(parsed.body_text(0).is_some_and(|text| !text.trim().is_empty()), "the message has no text");
+    let html = parsed.body_html(0).expect("the message has no HTML").to_ascii_lowercase();
     assert_eq!(html.matches("<style").count(), 1, "the page has other style sheets than its own");
     for tag in html.split('<').skip(1) {
         let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();

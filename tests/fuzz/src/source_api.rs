@@ -1,4 +1,4 @@
-//! Responses of the source's retrieval API or of another server in its place.
+//! Responses of the source's retrieval API, or of any other server at its URL.
 
 use std::{cell::OnceCell, sync::Arc};
 
@@ -11,55 +11,58 @@ use crate::http::Servers;
 
 const PASSWORD: &str = "correct-horse-battery-staple";
 
-/// The size limit of every response in bytes: small, so that inputs reach it.
-const LIMIT: u64 = 4 << 10;
+/// Size limit of every response in bytes. It is small, so that inputs reach it.
+const MAX_RESPONSE_BYTES: u64 = 4 << 10;
 
-struct Machine {
+/// The state that all inputs of a thread share.
+struct Fixture {
     runtime: Runtime,
     servers: Servers,
     api: ArchiverApi,
 }
 
 thread_local! {
-    static MACHINE: OnceCell<Machine> = const { OnceCell::new() };
+    static FIXTURE: OnceCell<Fixture> = const { OnceCell::new() };
 }
 
-struct Vault;
+struct FixedCredentials;
 
 #[async_trait]
-impl Credentials for Vault {
+impl Credentials for FixedCredentials {
     async fn get(&self) -> Result<Basic, SourceError> {
         Ok(Basic { username: "connector".to_owned().into(), password: PASSWORD.to_owned().into() })
     }
 }
 
-/// Responses of the source: for a list, its next page, an item, and each of its attachments.
-/// Whatever they are, every read is bounded, and the password is sent only to the source.
+/// Tests responses of the source: to the requests for a list, its next page, an item, and each of its attachments.
+/// Every read is bounded, no error contains a secret or an id, and the password is sent only to the source.
 pub fn archiver_api(input: &[u8]) {
-    MACHINE.with(|machine| {
-        let Machine { runtime, servers, api } = machine.get_or_init(|| {
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    FIXTURE.with(|fixture| {
+        let Fixture { runtime, servers, api } = fixture.get_or_init(|| {
+            let runtime = Builder::new_current_thread().enable_all().build().expect("the runtime cannot be started");
             let servers = runtime.block_on(Servers::start());
-            let limits = Limits { item_bytes: LIMIT, page_bytes: LIMIT, ..Limits::default() };
-            let url = servers.own.parse().expect("a URL");
-            let api = ArchiverApi::new(url, Arc::new(Vault), limits);
-            Machine { runtime, servers, api }
+            let limits = Limits { item_bytes: MAX_RESPONSE_BYTES, page_bytes: MAX_RESPONSE_BYTES, ..Limits::default() };
+            let url = servers.url.parse().expect("the URL is invalid");
+            let api = ArchiverApi::new(url, Arc::new(FixedCredentials), limits);
+            Fixture { runtime, servers, api }
         });
-        // Transient failures would be retried after a wait of seconds. Retries have their own tests.
-        servers.will_answer(input, |status| !matches!(status.as_u16(), 408 | 429 | 502..=504));
-        runtime.block_on(exercise(api));
-        servers.assert_no_credentials_elsewhere();
+        // A transient failure would be retried after seconds. Retries have their own tests.
+        servers.set_responses(input, |status| !matches!(status.as_u16(), 408 | 429 | 502..=504));
+        runtime.block_on(read_source(api));
+        servers.assert_no_credentials_leaked();
     });
 }
 
-async fn exercise(api: &ArchiverApi) {
-    let time = |text: &str| text.parse().expect("a time");
-    let window = Window::between(time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z")).expect("a window");
+/// Lists two pages, and reads an item and its attachments.
+async fn read_source(api: &ArchiverApi) {
+    let time = |text: &str| text.parse().expect("the time is invalid");
+    let window =
+        Window::between(time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z")).expect("the window is invalid");
     match api.list(&window, None).await {
         Ok(page) => {
-            assert!(page.items.len() as u64 <= LIMIT);
+            assert!(page.items.len() as u64 <= MAX_RESPONSE_BYTES);
             if let Some(next) = page.next {
-                assert!(!next.is_empty(), "the cursor is empty and would request the first page again");
+                assert!(!next.is_empty(), "the cursor is empty, so it would request the first page again");
                 match api.list(&window, Some(&next)).await {
                     Ok(after) => assert_ne!(after.next, Some(next), "the page leads to itself"),
                     Err(error) => assert_no_secrets(&error),
@@ -68,16 +71,16 @@ async fn exercise(api: &ArchiverApi) {
         }
         Err(error) => assert_no_secrets(&error),
     }
-    let id = "WA-1/ø ?".parse().expect("an id");
+    let id = "WA-1/ø ?".parse().expect("the id is invalid");
     let captured = match api.item(&id).await {
         Ok(captured) => captured,
         Err(error) => return assert_no_secrets(&error),
     };
     assert_eq!(captured.item.id, id);
     for attachment in &captured.item.attachments {
-        match api.attachment(&id, attachment, LIMIT).await {
+        match api.attachment(&id, attachment, MAX_RESPONSE_BYTES).await {
             Ok(fetched) => {
-                assert!(fetched.bytes.len() as u64 <= LIMIT);
+                assert!(fetched.bytes.len() as u64 <= MAX_RESPONSE_BYTES);
                 assert!(fetched.sha256 == model::Sha256::of(&fetched.bytes));
                 assert!(attachment.sha256.is_none_or(|declared| declared == fetched.sha256));
             }
@@ -86,6 +89,7 @@ async fn exercise(api: &ArchiverApi) {
     }
 }
 
+/// Asserts that an error is short and contains neither secrets nor content.
 fn assert_no_secrets(error: &SourceError) {
     for text in [error.to_string(), format!("{error:?}")] {
         assert!(text.len() < 500 && text.chars().all(|char| !char.is_control()), "{text}");

@@ -7,24 +7,25 @@ use cloud_api::{
 use jiff::Timestamp;
 use model::{ItemError, ItemJson, Sha256};
 
-/// Tests a body. Every event that becomes an item is one that can be read, keeps its bytes as evidence and has the same
-/// id each time.
+/// Tests the body of a webhook. Every event that becomes an item can be read, keeps its bytes as evidence, and has the
+/// same id each time.
 pub fn webhook(input: &[u8]) {
     assert!(!signature_matches(input, "sha256=00", &AppSecret::new("secret")));
-    let nested: PayloadPath = "eventDetails.rawEvent".parse().expect("a path");
+    let nested: PayloadPath = "eventDetails.rawEvent".parse().expect("the path is invalid");
     for path in [PayloadPath::default(), nested] {
         if let Ok(webhook) = entries(input, &path) {
-            exercise(&webhook);
+            assert_events_readable(&webhook);
             if path == PayloadPath::default() && webhook.repairs.is_empty() {
                 assert_evidence_in_body(&webhook, input);
             }
         }
     }
     if let Ok(webhook) = aws_entries(input) {
-        exercise(&webhook);
+        assert_events_readable(&webhook);
     }
 }
 
+/// Writes an event as a stored object and reads the object.
 fn store_and_read(json: &[u8]) -> StoredEvent {
     let time = Timestamp::UNIX_EPOCH;
     let origin = Origin { received: time, written: time, body: Sha256::of(b""), channel: Channel::Meta };
@@ -32,25 +33,27 @@ fn store_and_read(json: &[u8]) -> StoredEvent {
     StoredEvent::read(&object).expect("a written event cannot be read")
 }
 
+/// Asserts that the evidence of every item is a part of the body.
 fn assert_evidence_in_body(webhook: &Webhook, body: &[u8]) {
     for event in events(webhook).filter(|event| matches!(event.kind, EventKind::Item(_))) {
         let stored = store_and_read(&event.json);
         let evidence = stored.evidence();
         assert!(
             body.windows(evidence.len()).any(|window| window == evidence),
-            "the evidence does not have the bytes of the body"
+            "the evidence is not a part of the body"
         );
     }
 }
 
-fn exercise(webhook: &Webhook) {
+/// Asserts that every event has a stable id, and that every item can be read with and without its file.
+fn assert_events_readable(webhook: &Webhook) {
     let captured_file = CapturedFile::Stored { bytes: 1, sha256: Sha256::of(b"x"), other: None };
     let again = events(webhook);
     for (event, again) in events(webhook).zip(again) {
         assert!(event.id == again.id && event.json == again.json, "the same event gave different ids");
         let EventKind::Item(_) = event.kind else { continue };
         let variants = Variants::new(vec![store_and_read(&event.json), store_and_read(&again.json)])
-            .expect("the event has two ids");
+            .expect("the same event has two ids");
         for file in [Some(captured_file), Some(CapturedFile::Missing(MissingFile::Erased)), None] {
             let json = item(&event.id, &variants, file).to_string();
             let captured = ItemJson::new(json.into_bytes()).and_then(|json| json.read(&event.id));

@@ -5,7 +5,7 @@ use mapping::UserMap;
 use model::{Captured, ConvertTask, DeadLetter, ImportTask, ItemId, Reason, Stage};
 use serde_json::Value;
 
-/// Tests that a message on a queue is parsed, or rejected with an error that quotes nothing of it; SQS accepts its dead
+/// Tests a message on a queue. It is parsed or rejected with an error that does not quote it, and SQS accepts its dead
 /// letter.
 pub fn task(input: &[u8]) {
     // SQS delivers only bodies in UTF-8.
@@ -38,9 +38,9 @@ pub fn task(input: &[u8]) {
     };
     for (name, value) in dead_letter.attributes() {
         assert!(!value.is_empty(), "{name} is empty");
-        let refused =
+        let is_rejected =
             |char: char| char < ' ' && !matches!(char, '\t' | '\n' | '\r') || matches!(char, '\u{fffe}' | '\u{ffff}');
-        assert!(!value.contains(refused), "SQS does not accept {name}");
+        assert!(!value.contains(is_rejected), "{name} has a character that SQS rejects");
     }
 }
 
@@ -48,7 +48,7 @@ pub fn task(input: &[u8]) {
 pub fn item(input: &[u8]) {
     let id = |value: &Value| value.get("id")?.as_str()?.parse::<ItemId>().ok();
     let requested = serde_json::from_slice::<Value>(input).ok().and_then(|value| id(&value));
-    let requested = requested.unwrap_or_else(|| "WA-1".parse().expect("an id"));
+    let requested = requested.unwrap_or_else(|| "WA-1".parse().expect("the id is invalid"));
     match Captured::parse(input, &requested) {
         Ok(captured) => {
             assert_eq!(captured.item.id, requested);
@@ -61,24 +61,28 @@ pub fn item(input: &[u8]) {
     }
 }
 
-/// Tests the user map. The first byte decides if a default region is set.
+/// Tests a user map. An input that begins with `!` is read with a default region.
 pub fn user_map(input: &[u8]) {
     let (region, csv) = match input.split_first() {
-        Some((b'!', csv)) => (Some("DK".parse().expect("a country")), csv),
+        Some((b'!', csv)) => (Some("DK".parse().expect("the country is invalid")), csv),
         _ => (None, input),
     };
     match UserMap::parse(csv, region) {
         Ok(map) => {
             let people = map.people();
-            assert!(people.len() >= map.len(), "fewer rows than numbers");
+            assert!(people.len() >= map.len(), "the map has fewer people than numbers");
             assert_eq!(people.is_empty(), map.is_empty());
             for (number, address) in people.into_iter().filter(|_| !map.has_periods()) {
-                assert_eq!(map.address_of(&number, Timestamp::UNIX_EPOCH), Some(address), "a person is not found");
+                assert_eq!(
+                    map.address_of(&number, Timestamp::UNIX_EPOCH),
+                    Some(address),
+                    "a person of the map is not found"
+                );
             }
         }
         Err(errors) => {
             let csv = String::from_utf8_lossy(csv);
-            // An address from the file, and not the sign that an error reports as missing.
+            // Only addresses of the file: an error may contain `@` alone when it reports that the sign is missing.
             let addresses: Vec<_> =
                 csv.split([',', ';', '\n']).filter(|cell| cell.len() > 4 && cell.contains('@')).collect();
             for text in [errors.to_string(), errors.log_safe()] {

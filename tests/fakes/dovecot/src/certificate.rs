@@ -1,4 +1,5 @@
-//! Creates a certificate for this machine and its authority, with the openssl that Dovecot's package installs.
+//! Creates a certificate authority and a certificate for this machine, with the openssl that Dovecot's package
+//! installs.
 
 use std::{
     io,
@@ -6,7 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub(crate) fn make(directory: &Path) -> io::Result<()> {
+/// Writes `ca.pem`, `server.pem` and their keys into a directory.
+pub(crate) fn create(directory: &Path) -> io::Result<()> {
     let authority = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority"];
     let server = [
         "-CA",
@@ -29,7 +31,7 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
         let status = command.args(arguments).current_dir(directory).stderr(Stdio::null()).status()?;
         if !status.success() {
-            return Err(io::Error::other("creating a certificate with openssl failed"));
+            return Err(io::Error::other("openssl failed to create a certificate"));
         }
     }
     Ok(())

@@ -10,26 +10,26 @@ use std::{
 /// A message on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Its UID.
+    /// UID in its folder.
     pub uid: u32,
-    /// Its flags, such as `\Seen`.
+    /// Flags, such as `\Seen`.
     pub flags: String,
-    /// Its INTERNALDATE: `22-Nov-2026 07:00:00 +0000`.
+    /// INTERNALDATE, such as `22-Nov-2026 07:00:00 +0000`.
     pub date: String,
     /// The whole message.
     pub bytes: Vec<u8>,
 }
 
-/// A connection that is logged in.
+/// A connection to the server after the login.
 pub struct Client {
     reader: Box<dyn BufRead>,
     writer: Box<dyn Write>,
-    /// The process of openssl, for TLS.
+    /// The process of openssl, which handles TLS.
     tls: Option<Child>,
 }
 
 impl Client {
-    /// Connects and logs in, over TLS where the certificate of an authority is given.
+    /// Connects and logs in. The connection uses TLS if the certificate of an authority is given.
     ///
     /// # Errors
     /// The server does not respond or rejects the login.
@@ -52,17 +52,17 @@ impl Client {
                 let (stdin, stdout): (Option<ChildStdin>, Option<ChildStdout>) =
                     (process.stdin.take(), process.stdout.take());
                 let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
-                    return Err(io::Error::other("openssl has no pipes"));
+                    return Err(io::Error::other("the process of openssl has no pipes"));
                 };
                 Self { reader: Box::new(BufReader::new(stdout)), writer: Box::new(stdin), tls: Some(process) }
             }
         };
-        client.line()?;
+        client.read_line()?;
         client.run(&format!("LOGIN {user} {password}"))?;
         Ok(client)
     }
 
-    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs, or none if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -86,16 +86,18 @@ impl Client {
         Ok(copies.collect())
     }
 
+    /// Selects a folder and runs a command. Returns the untagged lines of the response.
     pub(crate) fn run_in(&mut self, folder: &str, command: &str) -> io::Result<Vec<String>> {
         self.run(&format!("SELECT \"{folder}\""))?;
         Ok(self.run(command)?.into_iter().map(|(line, _)| line).collect())
     }
 
-    pub(crate) fn put(&mut self, folder: &str, message: &[u8]) -> io::Result<()> {
+    /// Appends a message to a folder.
+    pub(crate) fn append(&mut self, folder: &str, message: &[u8]) -> io::Result<()> {
         self.writer.write_all(format!("a APPEND \"{folder}\" {{{}+}}\r\n", message.len()).as_bytes())?;
         self.writer.write_all(message)?;
         self.writer.write_all(b"\r\n")?;
-        self.end().map(drop)
+        self.read_response().map(drop)
     }
 
     /// Runs a command. Returns the untagged lines of the response, each with the literal that it announces.
@@ -104,16 +106,17 @@ impl Client {
     /// The server does not respond or rejects the command.
     pub fn run(&mut self, command: &str) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
         self.writer.write_all(format!("a {command}\r\n").as_bytes())?;
-        self.end()
+        self.read_response()
     }
 
-    fn end(&mut self) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
+    /// Reads the response to a command. Returns its untagged lines, each with the literal that it announces.
+    fn read_response(&mut self) -> io::Result<Vec<(String, Option<Vec<u8>>)>> {
         self.writer.flush()?;
         let mut lines = Vec::new();
         loop {
-            let line = self.line()?;
-            if let Some(end) = line.strip_prefix("a ") {
-                return if end.starts_with("OK") { Ok(lines) } else { Err(io::Error::other(line)) };
+            let line = self.read_line()?;
+            if let Some(status) = line.strip_prefix("a ") {
+                return if status.starts_with("OK") { Ok(lines) } else { Err(io::Error::other(line)) };
             }
             let length = line.strip_suffix('}').and_then(|line| line.rsplit_once('{')?.1.parse().ok());
             let literal = match length {
@@ -121,8 +124,8 @@ impl Client {
                 Some(length) => {
                     let mut literal = vec![0; length];
                     self.reader.read_exact(&mut literal)?;
-                    // The closing bracket.
-                    self.line()?;
+                    // The line with the closing bracket.
+                    self.read_line()?;
                     Some(literal)
                 }
             };
@@ -130,7 +133,7 @@ impl Client {
         }
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    fn read_line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.reader.by_ref().read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -142,7 +145,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if let Some(process) = &mut self.tls {
-            // It may have ended by itself.
+            // The process may have ended by itself.
             process.kill().ok();
             process.wait().ok();
         }

@@ -4,6 +4,7 @@ use std::{fs, io, path::Path};
 
 use crate::options::{MASTER, MASTER_PASSWORD, Options, PASSWORD};
 
+/// Writes all files of the configuration into a directory.
 pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Result<()> {
     for part in ["base", "mail"] {
         fs::create_dir(directory.join(part))?;
@@ -15,7 +16,8 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
     fs::write(directory.join("users"), users)?;
     write_master(directory, MASTER_PASSWORD)?;
     let at = directory.display();
-    let (user, group) = if is_root()? { ("nobody".to_owned(), "nogroup".to_owned()) } else { whoami()? };
+    let (user, group) =
+        if is_root()? { ("nobody".to_owned(), "nogroup".to_owned()) } else { current_user_and_group()? };
     let (prefix, separator) = options.namespace.unwrap_or(("", '.'));
     let (listener, ssl) = if options.tls {
         (
@@ -28,7 +30,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
             "ssl = no\n".to_owned(),
         )
     };
-    let tokens = match &options.introspection {
+    let token_passdb = match &options.introspection {
         None => String::new(),
         Some(url) => {
             let settings = format!(
@@ -51,7 +53,7 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
          plugin {{\n quota = count:User quota\n quota_vsizes = yes\n quota_max_mail_size = {max_message_bytes}B\n}}\n\
          namespace inbox {{\n inbox = yes\n prefix = {prefix}\n separator = {separator}\n}}\n\
          passdb {{\n driver = passwd-file\n master = yes\n args = {at}/masters\n pass = yes\n \
-         mechanisms = plain login\n}}\n{tokens}\
+         mechanisms = plain login\n}}\n{token_passdb}\
          passdb {{\n driver = passwd-file\n args = {at}/users\n}}\n\
          userdb {{\n driver = passwd-file\n args = {at}/users\n}}\n\
          service anvil {{\n chroot =\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\n\
@@ -60,12 +62,14 @@ pub(crate) fn write(directory: &Path, port: u16, options: &Options) -> io::Resul
     fs::write(directory.join("dovecot.conf"), configuration)
 }
 
+/// Writes the password of the account that may open every mailbox.
 pub(crate) fn write_master(directory: &Path, password: &str) -> io::Result<()> {
-    // In place, so that the owner of the file stays.
+    // The file is overwritten and not replaced, so that its owner stays the same.
     fs::write(directory.join("masters"), format!("{MASTER}:{{PLAIN}}{password}\n"))
 }
 
-fn whoami() -> io::Result<(String, String)> {
+/// Returns the names of the user and of the group of this process.
+fn current_user_and_group() -> io::Result<(String, String)> {
     let id = |flag| {
         let output = std::process::Command::new("id").arg(flag).output()?;
         Ok::<_, io::Error>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -73,7 +77,7 @@ fn whoami() -> io::Result<(String, String)> {
     Ok((id("-un")?, id("-gn")?))
 }
 
-/// Returns whether this process runs as root.
+/// Returns `true` if this process runs as root.
 pub(crate) fn is_root() -> io::Result<bool> {
     Ok(std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?) == 0)
 }

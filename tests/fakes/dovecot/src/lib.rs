@@ -22,10 +22,10 @@ use options::PASSWORD;
 pub use client::{Client, Copy};
 pub use options::{MASTER, MASTER_PASSWORD, Options};
 
-/// Time limit of the start of a server.
+/// Time limit for the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The user id of Debian's user `nobody`, because Dovecot does not run as root.
+/// The user id of Debian's user `nobody`. Dovecot runs as this user when the test runs as root.
 const NOBODY: u32 = 65534;
 
 /// A running server, which ends when it is dropped.
@@ -47,16 +47,16 @@ impl Dovecot {
         let mut server = Self { directory, port, tls: options.tls, process: None };
         configuration::write(server.directory.path(), port, options)?;
         if options.tls {
-            certificate::make(server.directory.path())?;
+            certificate::create(server.directory.path())?;
         }
         if is_root()? {
-            hand_over(server.directory.path())?;
+            give_to_nobody(server.directory.path())?;
         }
         server.run()?;
         Ok(server)
     }
 
-    /// Starts the server again, on the same port and with the same mail.
+    /// Starts the process of the server. After [`kill`](Self::kill) it has the same port and the same mail.
     ///
     /// # Errors
     /// Dovecot does not start.
@@ -84,10 +84,10 @@ impl Dovecot {
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let group = format!("-{}", process.id());
-            // It may have ended by itself.
+            // The server may have ended by itself.
             Command::new("kill").args(["-KILL", "--", &group]).status().ok();
             process.wait().ok();
-            // Its child processes end after it.
+            // The child processes end later than the server and may still accept connections.
             let killed = Instant::now();
             while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && killed.elapsed() < START_TIMEOUT {
                 std::thread::sleep(Duration::from_millis(20));
@@ -105,12 +105,12 @@ impl Dovecot {
         self.port
     }
 
-    /// Returns the certificate of the authority, in PEM, where the server uses TLS.
+    /// Returns the path of the certificate of the authority, in PEM, if the server uses TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.tls.then(|| self.directory.path().join("ca.pem"))
     }
 
-    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs, or none if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -131,7 +131,7 @@ impl Dovecot {
     /// # Errors
     /// The server rejects the message.
     pub fn put(&self, user: &str, folder: &str, message: &[u8]) -> io::Result<()> {
-        self.client(user)?.put(folder, message)
+        self.client(user)?.append(folder, message)
     }
 
     /// Changes the password of the account that may open every mailbox, and waits until the server uses it for `user`'s
@@ -152,7 +152,7 @@ impl Dovecot {
         Ok(())
     }
 
-    /// Returns the number of logins.
+    /// Returns the number of successful logins since the first start.
     pub fn logins(&self) -> usize {
         self.log().matches("Info: Login:").count()
     }
@@ -176,11 +176,12 @@ impl Drop for Dovecot {
     }
 }
 
-fn hand_over(path: &Path) -> io::Result<()> {
+/// Changes the owner of a file or directory, with its content, to `nobody`.
+fn give_to_nobody(path: &Path) -> io::Result<()> {
     chown(path, Some(NOBODY), Some(NOBODY))?;
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
-            hand_over(&entry?.path())?;
+            give_to_nobody(&entry?.path())?;
         }
     }
     Ok(())

@@ -16,9 +16,9 @@ pub struct Options {
     pub quota: Option<u64>,
     /// The maximum size of a message, in bytes.
     pub max_message_bytes: Option<u64>,
-    /// The prefix of a user's own folders, and the separator of levels.
+    /// The prefix of a user's folders, and the separator of folder names.
     pub namespace: Option<(&'static str, char)>,
-    /// `true` if to use TLS, with a certificate for `localhost` and `127.0.0.1`.
+    /// `true` if the server uses TLS, with a certificate for `localhost` and `127.0.0.1`.
     pub tls: bool,
     /// The endpoint that checks access tokens (RFC 7662), for XOAUTH2.
     pub introspection: Option<String>,

@@ -1,5 +1,5 @@
-//! Courier IMAP. Its login program reads passwords from system-wide configuration. So this module handles the login and then
-//! starts the real `imapd`, which any program may do that has checked a password (imapd(8)).
+//! Courier IMAP. Its login program reads passwords from a system-wide configuration. This module therefore handles the
+//! login and then starts the real `imapd`, as any program may that has checked the password (imapd(8)).
 
 use std::{
     fs,
@@ -19,9 +19,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dovecot::{Client, Copy};
 use tempfile::TempDir;
 
-use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package};
+use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package_directory};
 
-/// The default of Debian's /etc/courier/imapd.
+/// The capabilities in Debian's default /etc/courier/imapd.
 const CAPABILITY: &str = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA IDLE";
 
 /// Configuration of a server.
@@ -40,11 +40,12 @@ pub struct Courier {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The state that the threads of the connections share.
 struct Shared {
     directory: TempDir,
     root: PathBuf,
     options: CourierOptions,
-    ended: AtomicBool,
+    is_stopped: AtomicBool,
     connections: Mutex<Vec<Connection>>,
 }
 
@@ -59,11 +60,11 @@ impl Courier {
     /// # Errors
     /// The server is not installed or does not start.
     pub fn start(options: &CourierOptions) -> io::Result<Self> {
-        let root = package("courier", "usr/bin/imapd")?;
+        let root = package_directory("courier", "usr/bin/imapd")?;
         let directory = TempDir::new()?;
         for user in &options.users {
             for part in ["cur", "new", "tmp"] {
-                fs::create_dir_all(home(directory.path(), user).join("Maildir").join(part))?;
+                fs::create_dir_all(home_directory(directory.path(), user).join("Maildir").join(part))?;
             }
         }
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -72,18 +73,18 @@ impl Courier {
             directory,
             root,
             options: options.clone(),
-            ended: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             connections: Mutex::default(),
         });
-        let served = Arc::clone(&shared);
+        let server = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if served.ended.load(Ordering::SeqCst) {
+                if server.is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let served = Arc::clone(&served);
-                // A client that hangs up ends its own connection only.
-                std::thread::spawn(move || stream.and_then(|stream| served.login(stream)).ok());
+                let server = Arc::clone(&server);
+                // A client that closes its connection ends no other connection.
+                std::thread::spawn(move || stream.and_then(|stream| server.login(stream)).ok());
             }
         });
         Ok(Self { shared, port, thread: Some(thread) })
@@ -93,7 +94,7 @@ impl Courier {
     pub fn kill(&self) {
         let mut connections = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         for mut connection in connections.drain(..) {
-            // It may have ended by itself.
+            // The process may have ended by itself.
             if let Some(process) = &mut connection.process {
                 process.kill().ok();
                 process.wait().ok();
@@ -112,7 +113,7 @@ impl Courier {
         self.port
     }
 
-    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs, or none if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -131,23 +132,24 @@ impl Courier {
 
 impl Drop for Courier {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
         if TcpStream::connect(("127.0.0.1", self.port)).is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // A panic there is a failed login, which the test has seen.
+            // A panic of the thread is a failed login, which the test has noticed.
             thread.join().ok();
         }
         self.kill();
     }
 }
 
-fn home(directory: &Path, user: &str) -> PathBuf {
+/// Returns the home directory of a user.
+fn home_directory(directory: &Path, user: &str) -> PathBuf {
     directory.join(user)
 }
 
 impl Shared {
-    /// Responds to the commands before the login, then hands the connection over to Courier.
+    /// Responds to the commands up to the login, and then starts Courier on the connection.
     fn login(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.write_all(format!("* OK [CAPABILITY {CAPABILITY} AUTH=PLAIN] Courier-IMAP ready.\r\n").as_bytes())?;
         loop {
@@ -155,15 +157,15 @@ impl Shared {
             let words: Vec<_> = line.split(' ').collect();
             let [tag, command, arguments @ ..] = words.as_slice() else { continue };
             let user = match (command.to_ascii_uppercase().as_str(), arguments) {
-                ("LOGIN", [user, password]) => self.user(user, user, password),
+                ("LOGIN", [user, password]) => self.authenticate(user, user, password),
                 ("AUTHENTICATE", ["PLAIN"]) => {
                     stream.write_all(b"+ \r\n")?;
                     let plain = STANDARD.decode(read_line(&mut stream)?).unwrap_or_default();
                     let plain = String::from_utf8_lossy(&plain).into_owned();
                     let parts: Vec<_> = plain.split('\0').collect();
                     match parts.as_slice() {
-                        ["", user, password] => self.user(user, user, password),
-                        [mailbox, user, password] => self.user(mailbox, user, password),
+                        ["", user, password] => self.authenticate(user, user, password),
+                        [mailbox, user, password] => self.authenticate(mailbox, user, password),
                         _ => None,
                     }
                 }
@@ -176,28 +178,29 @@ impl Shared {
                 stream.write_all(format!("{tag} NO Login failed.\r\n").as_bytes())?;
                 continue;
             };
-            let process = self.imapd(&stream, tag, user)?;
+            let process = self.start_imapd(&stream, tag, user)?;
             let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
             connections.push(Connection { stream, process: Some(process) });
             return Ok(());
         }
     }
 
-    /// Returns the user whose mailbox this account may open.
-    fn user(&self, mailbox: &str, account: &str, password: &str) -> Option<&str> {
+    /// Returns the user of the mailbox if the account may open it and the password is right.
+    fn authenticate(&self, mailbox: &str, account: &str, password: &str) -> Option<&str> {
         let expected = if account == PROXY && mailbox != PROXY { PROXY_PASSWORD } else { PASSWORD };
         let allowed = password == expected && (account == PROXY || account == mailbox);
         self.options.users.iter().find(|user| allowed && *user == mailbox).map(String::as_str)
     }
 
-    fn imapd(&self, stream: &TcpStream, tag: &str, user: &str) -> io::Result<Child> {
+    /// Starts Courier for a user, with the connection as its input and output.
+    fn start_imapd(&self, stream: &TcpStream, tag: &str, user: &str) -> io::Result<Child> {
         let mut command = Command::new(self.root.join("usr/bin/imapd"));
-        command.arg("Maildir").current_dir(home(self.directory.path(), user)).env_clear();
+        command.arg("Maildir").current_dir(home_directory(self.directory.path(), user)).env_clear();
         command.env("LD_LIBRARY_PATH", library_path(&self.root)?).env("PATH", "/usr/bin:/bin");
         command.env("AUTHENTICATED", user).env("IMAPLOGINTAG", tag);
         command.env("TCPREMOTEIP", "127.0.0.1").env("TCPREMOTEPORT", "0");
         command.env("IMAP_CAPABILITY", CAPABILITY).env("IMAP_KEYWORDS", "1").env("IMAP_ACL", "1");
-        // Its locks need a daemon that watches files for the whole system.
+        // The locks require a daemon that watches files of the whole system.
         command.env("IMAP_USELOCKS", "0").env("IMAP_TRASHFOLDERNAME", "Trash");
         if let Some(quota) = self.options.quota {
             command.env("MAILDIRQUOTA", format!("{quota}S"));
@@ -207,7 +210,7 @@ impl Shared {
     }
 }
 
-/// Reads exactly one line. The bytes after it are for Courier.
+/// Reads exactly one line, because the bytes after it are for Courier.
 fn read_line(stream: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];

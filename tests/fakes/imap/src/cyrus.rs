@@ -21,11 +21,11 @@ use std::{
 use dovecot::{Client, Copy};
 use tempfile::TempDir;
 
-use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package, wait_until_up};
+use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package_directory, wait_until_up};
 
 const ADMIN: &str = "admin";
 
-/// The user id of Debian's user `nobody`, because Cyrus does not run as root.
+/// The user id of Debian's user `nobody`. Cyrus runs as this user when the test runs as root.
 const NOBODY: u32 = 65534;
 
 /// Configuration of a server.
@@ -43,7 +43,7 @@ pub struct Cyrus {
     root: PathBuf,
     port: u16,
     process: Option<Child>,
-    passwords: Option<Passwords>,
+    passwords: Option<PasswordServer>,
 }
 
 impl Cyrus {
@@ -52,11 +52,11 @@ impl Cyrus {
     /// # Errors
     /// The server is not installed or does not start.
     pub fn start(options: &CyrusOptions) -> io::Result<Self> {
-        let root = package("cyrus", "usr/lib/cyrus/bin/master")?;
+        let root = package_directory("cyrus", "usr/lib/cyrus/bin/master")?;
         let directory = TempDir::new()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         write_configuration(directory.path(), &root, port)?;
-        let passwords = Passwords::serve(&directory.path().join("passwords"))?;
+        let passwords = PasswordServer::start(&directory.path().join("passwords"))?;
         let mut server = Self { directory, root, port, process: None, passwords: Some(passwords) };
         server.run()?;
         let mut admin = Client::connect(port, None, ADMIN, PASSWORD)?;
@@ -69,7 +69,7 @@ impl Cyrus {
         Ok(server)
     }
 
-    /// Starts the server again, on the same port and with the same mail.
+    /// Starts the process of the server. After [`kill`](Self::kill) it has the same port and the same mail.
     ///
     /// # Errors
     /// The server does not start.
@@ -89,7 +89,7 @@ impl Cyrus {
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let group = format!("-{}", process.id());
-            // It may have ended by itself.
+            // The server may have ended by itself.
             Command::new("kill").args(["-KILL", "--", &group]).status().ok();
             process.wait().ok();
         }
@@ -105,7 +105,7 @@ impl Cyrus {
         self.port
     }
 
-    /// Returns all messages of a folder in the order of their UIDs. Empty if the folder does not exist.
+    /// Returns all messages of a folder in the order of their UIDs, or none if the folder does not exist.
     ///
     /// # Errors
     /// The server does not respond.
@@ -168,61 +168,64 @@ fn write_configuration(directory: &Path, root: &Path, port: u16) -> io::Result<(
              EVENTS {{\n}}\n"
         ),
     )?;
-    if is_root { hand_over(directory) } else { Ok(()) }
+    if is_root { give_to_nobody(directory) } else { Ok(()) }
 }
 
-fn hand_over(path: &Path) -> io::Result<()> {
+/// Changes the owner of a file or directory, with its content, to `nobody`.
+fn give_to_nobody(path: &Path) -> io::Result<()> {
     chown(path, Some(NOBODY), Some(NOBODY))?;
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
-            hand_over(&entry?.path())?;
+            give_to_nobody(&entry?.path())?;
         }
     }
     Ok(())
 }
 
-/// Checks passwords for Cyrus by the protocol of saslauthd: a request of four strings with their lengths, and one string in the
-/// response.
-struct Passwords {
+/// Checks passwords for Cyrus with the protocol of saslauthd: the request has four strings with their lengths, and the
+/// response one.
+struct PasswordServer {
     socket: PathBuf,
-    ended: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Passwords {
-    fn serve(socket: &Path) -> io::Result<Self> {
+impl PasswordServer {
+    /// Starts the server on a socket.
+    fn start(socket: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(socket)?;
         fs::set_permissions(socket, Permissions::from_mode(0o777))?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&ended);
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_stopped);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if flag.load(Ordering::SeqCst) {
                     return;
                 }
-                // A server that is killed in the middle of a login hangs up.
-                stream.and_then(respond).ok();
+                // Cyrus closes the connection when it is killed during a login.
+                stream.and_then(check_password).ok();
             }
         });
-        Ok(Self { socket: socket.to_owned(), ended, thread: Some(thread) })
+        Ok(Self { socket: socket.to_owned(), is_stopped, thread: Some(thread) })
     }
 }
 
-impl Drop for Passwords {
+impl Drop for PasswordServer {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.is_stopped.store(true, Ordering::SeqCst);
         if UnixStream::connect(&self.socket).is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // A panic there is a failed login, which the test has seen.
+            // A panic of the thread is a failed login, which the test has noticed.
             thread.join().ok();
         }
     }
 }
 
-fn respond(mut stream: UnixStream) -> io::Result<()> {
+/// Reads a request and responds with `OK` or `NO`.
+fn check_password(mut stream: UnixStream) -> io::Result<()> {
     let mut fields = Vec::new();
-    // User, password, service, realm.
+    // The fields are user, password, service and realm.
     for _ in 0..4 {
         let mut length = [0; 2];
         stream.read_exact(&mut length)?;

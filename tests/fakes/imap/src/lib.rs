@@ -1,7 +1,8 @@
-//! Real IMAP servers for tests: Cyrus and Courier as Debian packages them, each on its own port and in its own directory.
+//! Real IMAP servers for tests: Cyrus and Courier as Debian packages them, each on its own port and in its own
+//! directory.
 //!
-//! These packages and Dovecot's conflict with each other, so `tests/install-tools` unpacks them below `packages/` instead of
-//! installing them.
+//! These packages and Dovecot's conflict with each other, so `tests/install-tools` unpacks them below `packages/`
+//! instead of installing them.
 
 mod courier;
 mod cyrus;
@@ -18,16 +19,16 @@ pub use cyrus::{Cyrus, CyrusOptions};
 
 /// The account that may open every mailbox.
 pub const PROXY: &str = "archiver";
-/// The password of the account.
+/// The password of [`PROXY`].
 pub const PROXY_PASSWORD: &str = "correct horse";
 /// The password of every user.
 const PASSWORD: &str = "own";
 
-/// Time limit of the start of a server.
+/// Time limit for the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the directory into which `tests/install-tools` has unpacked a server.
-fn package(name: &str, program: &str) -> io::Result<PathBuf> {
+fn package_directory(name: &str, program: &str) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("packages").join(name).join("root");
     if root.join(program).exists() {
         Ok(root)
@@ -53,11 +54,12 @@ fn library_path(root: &Path) -> io::Result<String> {
     Ok(directories.join(":"))
 }
 
+/// Waits until the port accepts connections.
 fn wait_until_up(port: u16, mut has_ended: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let started = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if has_ended()? || started.elapsed() > START_TIMEOUT {
-            return Err(io::Error::other("the server does not start"));
+            return Err(io::Error::other("the server did not start"));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
