@@ -7,12 +7,15 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION},
     response::Response,
 };
 use tokio::net::TcpListener;
+
+/// The secret in the credentials of every adapter. Percent-encoding does not change it.
+pub(crate) const SECRET: &str = "correct-horse-battery-staple";
 
 /// Separates the responses in an input.
 const RESPONSE_END: u8 = 0x1f;
@@ -118,9 +121,12 @@ async fn respond_next(State(script): State<Arc<Mutex<Script>>>) -> Response {
     respond(next.status, next.headers, next.body)
 }
 
-/// Records for the other server if it received credentials, and sends the next response.
+/// Records for the other server if it received credentials in a header or in the body, and sends the next response.
 async fn record_credentials_and_respond(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
-    lock(&script).has_leaked |= request.headers().contains_key(AUTHORIZATION);
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let has_secret = body.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    lock(&script).has_leaked |= has_secret || parts.headers.contains_key(AUTHORIZATION);
     respond_next(State(script)).await
 }
 

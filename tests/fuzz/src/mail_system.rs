@@ -10,9 +10,8 @@ use mailbox::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::http::Servers;
+use crate::http::{SECRET, Servers};
 
-const SECRET: &str = "correct-horse-battery-staple";
 const ADDRESS: &str = "ada.lovelace@example.com";
 const FILE: &str = "the-quarter-s-figures.bin";
 

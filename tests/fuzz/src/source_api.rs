@@ -7,9 +7,7 @@ use model::Window;
 use source::{ArchiverApi, Basic, Credentials, Limits, Source, SourceError};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::http::Servers;
-
-const PASSWORD: &str = "correct-horse-battery-staple";
+use crate::http::{SECRET, Servers};
 
 /// Size limit of every response in bytes. It is small, so that inputs reach it.
 const MAX_RESPONSE_BYTES: u64 = 4 << 10;
@@ -30,7 +28,7 @@ struct FixedCredentials;
 #[async_trait]
 impl Credentials for FixedCredentials {
     async fn get(&self) -> Result<Basic, SourceError> {
-        Ok(Basic { username: "connector".to_owned().into(), password: PASSWORD.to_owned().into() })
+        Ok(Basic { username: "connector".to_owned().into(), password: SECRET.to_owned().into() })
     }
 }
 
@@ -93,6 +91,6 @@ async fn read_source(api: &ArchiverApi) {
 fn assert_no_secrets(error: &SourceError) {
     for text in [error.to_string(), format!("{error:?}")] {
         assert!(text.len() < 500 && text.chars().all(|char| !char.is_control()), "{text}");
-        assert!(!text.contains(PASSWORD) && !text.contains("WA-1"), "{text}");
+        assert!(!text.contains(SECRET) && !text.contains("WA-1"), "{text}");
     }
 }
