@@ -35,7 +35,7 @@ document.documentElement.dataset.measured = JSON.stringify({
 ///
 /// The measured copy contains the test's script and not the page's policy against scripts, so that a script injected
 /// through a name would also run and be detected.
-pub(crate) async fn measured(page: &str, width: u32) -> anyhow::Result<Value> {
+pub(crate) async fn measure(page: &str, width: u32) -> anyhow::Result<Value> {
     let directory = tempfile::tempdir()?;
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
     ensure!(page.contains(policy), "the page has no policy against scripts and other hosts");
@@ -51,6 +51,7 @@ pub(crate) async fn measured(page: &str, width: u32) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&measured.replace("&amp;", "&"))?)
 }
 
+/// Runs chromium without network access and returns its stdout.
 async fn chromium(directory: &Path, width: u32, arguments: &[String]) -> anyhow::Result<String> {
     let mut command = Command::new("chromium");
     command
@@ -62,7 +63,7 @@ async fn chromium(directory: &Path, width: u32, arguments: &[String]) -> anyhow:
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = command.output().await.context("chromium is not installed: tests/install-tools")?;
+    let output = command.output().await.context("chromium is not installed: run tests/install-tools")?;
     ensure!(output.status.success(), "chromium: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }

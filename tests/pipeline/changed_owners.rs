@@ -1,5 +1,5 @@
-//! Addresses and numbers whose owners change: a renamed domain makes no second copy, and an old message is filed for
-//! the owner at that time.
+//! Addresses and numbers whose owners change: a renamed domain leads to no second copy, and an old message is filed for
+//! the owner of the number at that time.
 
 use anyhow::Context;
 use graph_fake::{GraphFake, User};
@@ -32,8 +32,8 @@ fn sample(items: &[Value]) -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-/// Between the attempts the domain is renamed, and Ada moves her copy out of the archive folder, so that only the id of
-/// the mailbox shows that she has it.
+/// The domain is renamed before the replay, and Ada moves her copy out of the folder, so that only the id of the
+/// mailbox shows that she has a copy.
 #[tokio::test]
 async fn replay_after_a_domain_rename_files_no_second_copy() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
@@ -93,20 +93,20 @@ async fn backfill_of_an_old_day_files_for_the_former_owner() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn backfill_beyond_a_month_warns_where_the_map_has_no_periods() -> anyhow::Result<()> {
+async fn old_backfill_warns_when_the_user_map_has_no_periods() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[]).await?;
-    let warns = async |days: i64| -> anyhow::Result<bool> {
+    let is_warned = async |days: i64| -> anyhow::Result<bool> {
         let from = Timestamp::now() - SignedDuration::from_hours(24 * days);
         let (from, to) = (from.to_string(), (from + SignedDuration::from_hours(1)).to_string());
         let mut command = archiver_command(&pipeline, &["backfill", "--from", &from, "--to", &to])?;
         command.env("FETCH_FUNCTION_NAME", "fetch");
-        let (_, _, notes) = run(command).await?;
-        assert!(notes.contains("--yes"), "the command does not ask for --yes: {notes}");
-        Ok(notes.contains("warning: the window begins over a month ago"))
+        let (_, _, stderr) = run(command).await?;
+        assert!(stderr.contains("--yes"), "the command does not ask for --yes: {stderr}");
+        Ok(stderr.contains("warning: the window begins over a month ago"))
     };
     pipeline.put_user_map("phone,email\n+4520123456,anna@example.com\n").await?;
-    assert_eq!((warns(40).await?, warns(20).await?), (true, false));
+    assert_eq!((is_warned(40).await?, is_warned(20).await?), (true, false));
     pipeline.put_user_map("phone,email,valid_to\n+4520123456,anna@example.com,2020-01-01\n").await?;
-    assert!(!warns(40).await?, "the user map has no periods");
+    assert!(!is_warned(40).await?, "the command warned although the user map has periods");
     Ok(())
 }

@@ -83,7 +83,7 @@ impl Bucket {
     }
 
     pub(crate) async fn item(&self, id: &str) -> Result<Item, SourceError> {
-        Ok(self.source.item(&id.parse::<ItemId>().expect("an id")).await?.item)
+        Ok(self.source.item(&id.parse::<ItemId>().expect("the id is invalid")).await?.item)
     }
 
     pub(crate) async fn bytes(&self, item: &Item, attachment: &Attachment) -> Result<Vec<u8>, SourceError> {
@@ -116,7 +116,7 @@ fn placeholder(id: &str) -> Value {
 }
 
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).expect("a time")
+    Timestamp::from_second(Timestamp::now().as_second()).expect("the time is invalid")
 }
 
 fn window_around(at: Timestamp) -> anyhow::Result<Window> {

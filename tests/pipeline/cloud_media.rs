@@ -29,7 +29,7 @@ use source::{
 
 use crate::cloud_capture::{BUSINESS_NUMBER, Bucket, CLIENT_NUMBER, HOUR, image, now};
 
-/// A token that was rotated: the first one is rejected.
+/// A rotated token: the first read returns the old token, which is rejected.
 #[derive(Default)]
 struct RotatedToken(AtomicU32);
 
@@ -41,13 +41,13 @@ impl AccessToken for RotatedToken {
     }
 }
 
-/// A strict fake of the Graph API: an id gives a URL, which works once and with the token alone.
+/// A strict fake of the Graph API: each request for an id returns a new URL, and every request requires the token.
 #[derive(Default)]
 struct MetaServer {
     base: Mutex<String>,
     /// Number of URLs that were returned.
     urls_returned: AtomicU32,
-    /// Number of next requests to a URL that find no file.
+    /// Number of the next requests to a URL that get status 404.
     expired_urls: AtomicU32,
     requests: Mutex<Vec<String>>,
 }
@@ -129,7 +129,7 @@ fn install_tls_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-/// Returns the task to fetch the file of a message that is received.
+/// Receives a message and returns the task to fetch its file.
 async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
     let events = bucket.receive(webhook, at).await?;
     let media = events.iter().flat_map(|event| &event.media).next().context("no file")?;
@@ -208,7 +208,8 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
         }
     }
     assert!(
-        !meta_server.requests.lock().expect("a thread panicked while it held the lock").contains(&"file".to_owned())
+        !meta_server.requests.lock().expect("a thread panicked while it held the lock").contains(&"file".to_owned()),
+        "a file was requested from another host or after a redirect"
     );
     Ok(())
 }
@@ -257,7 +258,7 @@ async fn file_that_aws_does_not_have_is_lost_after_six_days() -> anyhow::Result<
         let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
         assert!(notes.contains(note), "{notes}");
     }
-    // An id with a character that AWS does not accept is unknown there.
+    // AWS rejects an id with this character, so the file is lost.
     let task = receive_from_aws(&bucket, "wamid.U", "a_b", b"bytes", at).await?;
     assert!(matches!(fetcher.fetch(&task, expiry).await?, MediaOutcome::Lost(_)));
     assert_eq!(social.rejected(), ["invalid value"]);

@@ -30,9 +30,9 @@ async fn conflicting_bucket(conflicts: u32, body: &'static str) -> anyhow::Resul
     let writes = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&writes);
     let router = Router::new().fallback(move || {
-        let nth = counted.fetch_add(1, Ordering::SeqCst);
+        let index = counted.fetch_add(1, Ordering::SeqCst);
         async move {
-            if nth < conflicts {
+            if index < conflicts {
                 return (StatusCode::CONFLICT, body).into_response();
             }
             [(header::ETAG, "\"1\"")].into_response()
@@ -56,7 +56,10 @@ async fn racing_conditional_write_is_retried() -> anyhow::Result<()> {
 
         let (store, _) = conflicting_bucket(u32::MAX, body).await?;
         let failed = store.put(put(), Condition::Absent).await;
-        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "an item waits for an operator: {failed:?}");
+        assert!(
+            matches!(failed, Err(StoreError::Unavailable { .. })),
+            "a repeated conflict is not a transient failure: {failed:?}"
+        );
     }
     Ok(())
 }
@@ -78,7 +81,7 @@ async fn item_that_is_missing_shortly_after_listing_is_retried() -> anyhow::Resu
     let variables = [("MISSING_RETRY_SECONDS", "3600")];
     let pipeline =
         Pipeline::start(ItemSource::Api(sample()?), MailSystem::Maildir(vec![ADA.to_owned()]), &variables).await?;
-    let source = pipeline.source.as_ref().expect("a source");
+    let source = pipeline.source.as_ref().expect("the pipeline has no source");
     let on = [
         (On::Item("WA-404".to_owned()), 404),
         (On::AttachmentsOf("WA-404-file".to_owned()), 404),

@@ -93,8 +93,8 @@ async fn replies_are_threaded_and_a_chat_is_one_conversation() -> anyhow::Result
                 );
                 with_parent.insert(mail.kind.clone());
             }
-            let of_chat = thread_of.entry(mail.chat.as_str()).or_insert(thread);
-            assert_eq!(*of_chat, thread, "a chat has more than one conversation");
+            let chat_thread = thread_of.entry(mail.chat.as_str()).or_insert(thread);
+            assert_eq!(*chat_thread, thread, "a chat has more than one conversation");
         }
     }
     for kind in ["delete", "edit", "reaction", "text"] {

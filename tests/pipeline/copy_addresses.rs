@@ -1,4 +1,4 @@
-//! Copies show the addresses of mailboxes, in every mail system, and are found again after the record of their filing
+//! Copies show the addresses of mailboxes in every mail system, and are found again after the outcome that records them
 //! was lost.
 
 use std::{collections::HashMap, os::unix::fs::symlink, sync::Mutex, time::Duration};
@@ -142,8 +142,8 @@ async fn assert_copies_show_addresses(
             assert_eq!(copy.people, expected, "{address}");
         }
     }
-    let (code, printed, notes) = command(&pipeline, &["--deep", "--settled", "--json"]).await?;
-    assert_eq!(code, Some(0), "{printed}{notes}");
+    let (code, printed, stderr) = command(&pipeline, &["--deep", "--settled", "--json"]).await?;
+    assert_eq!(code, Some(0), "{printed}{stderr}");
     let printed: Value = serde_json::from_str(&printed)?;
     assert_eq!((&printed["copies_found"], &printed["damaged"]), (&json!(4), &json!([])), "{printed}");
     Ok(())
@@ -201,7 +201,7 @@ async fn copies_in_maildir_show_primary_addresses() -> anyhow::Result<()> {
     assert_copies_show_addresses(MailSystem::Maildir(Vec::new()), &maildir, ALIAS, copies).await
 }
 
-/// Eve's mailbox exists later, and is filed in with the addresses that the earlier copies have.
+/// Eve is added to the user map later. Her copy shows her address, and the earlier copies do not change.
 #[tokio::test]
 async fn user_mapped_later_changes_no_earlier_copy() -> anyhow::Result<()> {
     const EVE: &str = "eve@example.com";
@@ -229,8 +229,8 @@ async fn user_mapped_later_changes_no_earlier_copy() -> anyhow::Result<()> {
     assert_eq!((people(ADA)?, people(BOB)?), (before.map(str::to_owned).to_vec(), before.map(str::to_owned).to_vec()));
 
     pipeline.put_user_map(&format!("{map}+4520123458,{EVE}\n")).await?;
-    let (code, printed, notes) = command(&pipeline, &["--unmapped", "--yes"]).await?;
-    assert_eq!(code, Some(0), "{printed}{notes}");
+    let (code, printed, stderr) = command(&pipeline, &["--unmapped", "--yes"]).await?;
+    assert_eq!(code, Some(0), "{printed}{stderr}");
     pipeline.drain().await?;
     assert_eq!(people(EVE)?, [ADA, BOB, EVE], "{}", pipeline.logs());
     assert_eq!((people(ADA)?, people(BOB)?), (before.map(str::to_owned).to_vec(), before.map(str::to_owned).to_vec()));

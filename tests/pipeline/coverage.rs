@@ -9,19 +9,20 @@ use serde_json::Value;
 
 use crate::{reconcile::command, sample_day::addresses};
 
-/// Result of an earlier run.
+/// End of an earlier run.
 #[derive(Clone, Copy)]
-enum Went {
+enum RunEnd {
     Complete,
     Crashed,
 }
 
-async fn record(pipeline: &Pipeline, window: Window, went: Went) -> anyhow::Result<RunId> {
+/// Writes the record of an earlier run.
+async fn put_run(pipeline: &Pipeline, window: Window, end: RunEnd) -> anyhow::Result<RunId> {
     let run = RunId::new(window.to, RunKind::Daily, &window.from.to_string());
     let begun = RunRecord::begun(run.clone(), window);
-    let record = match went {
-        Went::Complete => RunRecord { complete: true, ended: Some(window.to), ..begun },
-        Went::Crashed => begun,
+    let record = match end {
+        RunEnd::Complete => RunRecord { complete: true, ended: Some(window.to), ..begun },
+        RunEnd::Crashed => begun,
     };
     pipeline.put(&keys::run(&run), serde_json::to_vec(&record)?).await?;
     Ok(run)
@@ -38,9 +39,9 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     // The first run crashed five days ago, and the cursor was lost; the next complete run began two days ago.
     let now = Timestamp::now();
     let hours = |hours: i64| now - SignedDuration::from_hours(hours);
-    let crashed = record(&pipeline, Window::between(hours(144), hours(120))?, Went::Crashed).await?;
-    record(&pipeline, Window::between(hours(72), hours(48))?, Went::Complete).await?;
-    record(&pipeline, Window::between(hours(49), hours(23))?, Went::Complete).await?;
+    let crashed = put_run(&pipeline, Window::between(hours(144), hours(120))?, RunEnd::Crashed).await?;
+    put_run(&pipeline, Window::between(hours(72), hours(48))?, RunEnd::Complete).await?;
+    put_run(&pipeline, Window::between(hours(49), hours(23))?, RunEnd::Complete).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let (code, out, _) = command(&pipeline, &["--settled", "--json"]).await?;
     assert_eq!(code, Some(1), "{out}");
@@ -59,7 +60,7 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     pipeline.run(&serde_json::json!({"from": hours(144), "to": hours(72)})).await?;
     let (code, out, _) = command(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.contains("without a gap"), "the successful check does not say what it examined: {out}");
+    assert!(out.contains("without a gap"), "the output does not say that the period has no gap: {out}");
     Ok(())
 }
 
@@ -68,8 +69,8 @@ async fn reconcile_waits_for_a_running_run() -> anyhow::Result<()> {
     let sample = Sample::many(1, Timestamp::now());
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let now = Timestamp::now();
-    record(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, Went::Crashed).await?;
-    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "the command did not wait for a run that has just begun");
+    put_run(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, RunEnd::Crashed).await?;
+    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "the exit code does not say that a run has just begun");
     assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1), "a crashed run was not reported");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The operator's command for dead letters, as a program, against the whole pipeline.
+//! `archiver dead-letters`, run as a program against the whole pipeline.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const CAT: &str = "cat@example.com";
 
-/// Participants without an address: only the user map maps them to mailboxes.
+/// Returns a sample whose participants have no address, so that only the user map maps them to mailboxes.
 fn sample(items: Vec<Value>) -> anyhow::Result<Sample> {
     let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
@@ -41,12 +41,12 @@ fn item(id: &str, attachments: Value) -> Value {
         "attachments": attachments}})
 }
 
-async fn pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
+async fn start_pipeline(items: Vec<Value>) -> anyhow::Result<Pipeline> {
     let mailboxes = [ADA, BOB, CAT].map(str::to_owned).to_vec();
     Pipeline::start(ItemSource::Api(sample(items)?), MailSystem::Maildir(mailboxes), &[]).await
 }
 
-/// Returns the command as a shell would start it.
+/// Returns the command with the variables of the deployment and without a terminal.
 fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).unwrap_or(&test);
@@ -62,6 +62,7 @@ fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Runs the command. Returns its exit code, stdout and stderr.
 async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let Output { status, stdout, stderr } = command(pipeline, arguments)?.output().await?;
     Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
@@ -71,6 +72,7 @@ async fn depth_of(pipeline: &Pipeline, queue: &Queue) -> anyhow::Result<Depth> {
     Ok(depth(&pipeline.machine.cloud, queue).await?)
 }
 
+/// Returns the outcome of each item.
 async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcome>> {
     let mut keys = Vec::new();
     pipeline
@@ -91,12 +93,12 @@ async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcom
 
 #[tokio::test]
 async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Result<()> {
-    let pipeline = pipeline(vec![item("one", json!([])), item("two", json!([]))]).await?;
+    let pipeline = start_pipeline(vec![item("one", json!([])), item("two", json!([]))]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = &pipeline.machine.resources.dead_letters;
 
-    let (code, list, notes) = run(&pipeline, &["list", "--json", "--reason", "unmapped"]).await?;
-    assert_eq!((code, notes.as_str()), (0, ""));
+    let (code, list, stderr) = run(&pipeline, &["list", "--json", "--reason", "unmapped"]).await?;
+    assert_eq!((code, stderr.as_str()), (0, ""));
     let listed: Vec<Value> = list.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(listed.len(), 2);
     assert!(
@@ -113,15 +115,15 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     assert_eq!(run(&pipeline, &["show", "three"]).await?.0, 1);
 
     // Without a terminal for the confirmation, nothing is changed.
-    let (code, _, notes) = run(&pipeline, &["replay"]).await?;
-    assert_eq!(code, 1, "{notes}");
-    assert!(notes.contains("--yes"), "{notes}");
+    let (code, _, stderr) = run(&pipeline, &["replay"]).await?;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("--yes"), "{stderr}");
     assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting);
 
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
-    let (code, done, notes) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
-    assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{notes}");
-    assert!(notes.contains("unmapped") && notes.contains("import"), "{notes}");
+    let (code, done, stderr) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
+    assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{stderr}");
+    assert!(stderr.contains("unmapped") && stderr.contains("import"), "{stderr}");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter was replayed");
     let replayed = queue_messages(&pipeline.machine.cloud, &pipeline.machine.resources.import.url).await?;
     let group = MessageGroup::of_chat("chat").to_string();
@@ -135,10 +137,10 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     // The other dead letter is discarded: a wrong count changes nothing, and the right count keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
     assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
-    let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
-    assert_eq!(code, 0, "{notes}");
+    let (code, printed, stderr) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert_eq!(code, 0, "{stderr}");
     let printed: Value = serde_json::from_str(&printed)?;
-    assert_eq!(printed["missing"], Value::Null, "the missing mailboxes are not unknown");
+    assert_eq!(printed["missing"], Value::Null, "the output names missing mailboxes, which are unknown");
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
     let copy = pipeline.store.get(printed["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
@@ -150,25 +152,25 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
 #[tokio::test]
 async fn output_escapes_bidi_and_control_characters() -> anyhow::Result<()> {
     let id = "\u{202E}fdp.exe\u{2066}";
-    let pipeline = pipeline(vec![item(id, json!([]))]).await?;
+    let pipeline = start_pipeline(vec![item(id, json!([]))]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     for arguments in [&["list"][..], &["list", "--json"], &["show", id], &["show", id, "--json"]] {
-        let (code, out, notes) = run(&pipeline, arguments).await?;
-        assert!(code == 0 && out.contains("fdp.exe"), "{arguments:?}: {out}{notes}");
+        let (code, out, stderr) = run(&pipeline, arguments).await?;
+        assert!(code == 0 && out.contains("fdp.exe"), "{arguments:?}: {out}{stderr}");
         assert!(!out.contains(['\u{202E}', '\u{2066}']), "{arguments:?}: {}", out.escape_unicode());
         if arguments.contains(&"--json") {
             assert_eq!(serde_json::from_str::<Value>(&out)?["item"], id, "the JSON has another id");
         }
     }
-    let (code, printed, notes) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
-    assert!(code == 0 && !printed.contains(['\u{202E}', '\u{2066}']), "{notes}");
+    let (code, printed, stderr) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
+    assert!(code == 0 && !printed.contains(['\u{202E}', '\u{2066}']), "{stderr}");
     Ok(())
 }
 
-/// The body is sent to the queue of the stage without attributes, as in the AWS console.
+/// An operator sends the body to the queue of the stage without attributes, as in the AWS console.
 #[tokio::test]
 async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
-    let pipeline = pipeline(vec![item("one", json!([]))]).await?;
+    let pipeline = start_pipeline(vec![item("one", json!([]))]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.len(), 1);
@@ -192,21 +194,21 @@ async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
 async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Result<()> {
     let file = json!([{"id": "a", "name": "a.bin", "contentType": "application/octet-stream",
                        "media": {"bytes": 11_000_000}}]);
-    let pipeline = pipeline(vec![item("large", file)]).await?;
+    let pipeline = start_pipeline(vec![item("large", file)]).await?;
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
 
-    // The size is one byte too small: the item becomes a dead letter again.
+    // The given size is one byte too small, so the item becomes a dead letter again.
     run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
     let (code, ..) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "999999999999"]).await?;
-    assert_eq!(code, 2, "the size exceeds the limit");
+    assert_eq!(code, 2, "the command accepted a size above the limit");
 
-    let (code, done, notes) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000001", "--json"]).await?;
+    let (code, done, stderr) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000001", "--json"]).await?;
     let counts = json!({"replayed": 1, "sent_not_deleted": 0, "not_sent": 0, "not_found": 0});
-    assert_eq!((code, serde_json::from_str(&done).ok()), (0, Some(counts)), "{notes}");
+    assert_eq!((code, serde_json::from_str(&done).ok()), (0, Some(counts)), "{stderr}");
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1), (BOB.to_owned(), 1)]));
     let outcome = outcomes(&pipeline).await?.remove("large").unwrap();
@@ -218,18 +220,18 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
 /// The operator's machine is stopped repeatedly during a replay.
 #[tokio::test]
 async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
-    // SOAK=5 makes a hundred kills over a thousand dead letters.
+    // SOAK=5 means a hundred kills and a thousand dead letters.
     let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
     let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
     let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
-    let pipeline = pipeline(items).await?;
+    let pipeline = start_pipeline(items).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = &pipeline.machine.resources.dead_letters;
     assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), total as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
-    // Ten dead letters are replayed every half second: at most ten are replayed between two kills, so that dead letters
-    // are left for the last kill, too.
+    // Ten dead letters are replayed every half second. At most ten are replayed between two kills, so some are left for
+    // the last kill.
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
     let mut killed_while_moving = 0;
     for kill in 0..kills {
@@ -237,12 +239,12 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         assert!(before > 0, "no dead letter is left for kill {kill}");
         let mut command = command(&pipeline, &replay)?;
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
-        // The times are the test's input, not a wait: a quarter of the kills happen while the command reads and plans,
+        // The time of each kill is input of the test. A quarter of the kills happen while the command reads and plans,
         // the others after it has begun to move dead letters.
         let after = Duration::from_millis(if kill % 4 == 0 { 100 + (kill * 457) % 1500 } else { (kill * 457) % 250 });
-        let mut notes = BufReader::new(child.stderr.take().context("no pipe")?).lines();
+        let mut stderr = BufReader::new(child.stderr.take().context("no pipe")?).lines();
         if kill % 4 != 0 {
-            while notes.next_line().await?.is_some_and(|line| !line.contains("To be replayed")) {}
+            while stderr.next_line().await?.is_some_and(|line| !line.contains("To be replayed")) {}
         }
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
@@ -252,7 +254,7 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         assert!(left + queued >= total as u64, "{left} dead letters and {queued} tasks of {total}");
         killed_while_moving += u64::from(left < before && left > 0);
     }
-    assert!(killed_while_moving > 0, "no replay was killed while it worked");
+    assert!(killed_while_moving > 0, "no replay was killed while it moved dead letters");
     while depth_of(&pipeline, dead_letters).await?.total() > 0 {
         run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
     }
@@ -280,8 +282,8 @@ async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
     }
     let mut command = Command::new(binaries.join("archiver"));
     let without_deployment = command.args(["dead-letters", "list"]).env_clear().output().await?;
-    let notes = String::from_utf8(without_deployment.stderr)?;
+    let stderr = String::from_utf8(without_deployment.stderr)?;
     assert_eq!(without_deployment.status.code(), Some(1));
-    assert!(notes.contains("no deployment is named") && notes.contains("--local"), "{notes}");
+    assert!(stderr.contains("no deployment is named") && stderr.contains("--local"), "{stderr}");
     Ok(())
 }

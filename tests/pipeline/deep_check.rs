@@ -1,4 +1,4 @@
-//! `archiver reconcile --deep`: looks up each copy in its mailbox, in every mail system.
+//! `archiver reconcile --deep` looks up each copy in its mailbox, in every mail system.
 
 use std::collections::BTreeMap;
 
@@ -38,10 +38,11 @@ async fn file_day(
 /// Returns the exit code and the JSON output of the command.
 async fn deep_check(pipeline: &Pipeline, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
     let arguments = [&["--deep", "--settled", "--json"], more].concat();
-    let (code, printed, notes) = command(pipeline, &arguments).await?;
-    Ok((code, serde_json::from_str(&printed).with_context(|| format!("{printed}{notes}"))?))
+    let (code, printed, stderr) = command(pipeline, &arguments).await?;
+    Ok((code, serde_json::from_str(&printed).with_context(|| format!("{printed}{stderr}"))?))
 }
 
+/// Returns the length of a list in the output.
 fn count(printed: &Value, list: &str) -> usize {
     printed[list].as_array().map_or(usize::MAX, Vec::len)
 }
@@ -68,7 +69,7 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     let [(deleted, deleted_copies), (owner, _)] = two_fullest(&copies)?;
     let folder = mail.path().join(&owner).join(FOLDER).join("cur");
     let copy = std::fs::read_dir(&folder)?.next().context("no copy")??.path();
-    // The mailbox's owner creates a second copy.
+    // The owner of the mailbox copies the message.
     let name = copy.file_name().and_then(|name| name.to_str()).context("no name")?;
     let second = folder.join(format!("9{name}"));
     std::fs::copy(&copy, &second)?;
@@ -78,7 +79,7 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     std::fs::remove_file(&second)?;
     std::fs::remove_file(&copy)?;
     std::fs::remove_dir_all(mail.path().join(&deleted))?;
-    let left = std::fs::read_dir(&folder)?.count();
+    let remaining_copies = std::fs::read_dir(&folder)?.count();
 
     let (code, printed) = deep_check(&pipeline, &[]).await?;
     assert_eq!(code, Some(1), "{printed}");
@@ -92,17 +93,17 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     let object = pipeline.store.get(outcome, 1 << 20).await?.context("the named outcome is missing")?;
     assert!(String::from_utf8_lossy(&object.bytes).contains(&owner), "the outcome does not contain the mailbox");
 
-    let (code, text, notes) = command(&pipeline, &["--deep", "--settled", "--name-mailboxes"]).await?;
+    let (code, text, stderr) = command(&pipeline, &["--deep", "--settled", "--name-mailboxes"]).await?;
     assert_eq!(code, Some(1));
     assert!(
         text.contains(&owner) && text.contains(&deleted) && text.contains("1 copies are not in the archive"),
         "{text}"
     );
-    assert!(!notes.contains("--requeue"), "the command offers --requeue although no item is missing: {notes}");
+    assert!(!stderr.contains("--requeue"), "the command offers --requeue although no item is missing: {stderr}");
     let (code, ..) = command(&pipeline, &["--deep", "--settled", "--requeue", "--yes"]).await?;
     assert_eq!(code, Some(1));
     pipeline.drain().await?;
-    assert_eq!(std::fs::read_dir(&folder)?.count(), left, "a copy that its owner deleted was filed again");
+    assert_eq!(std::fs::read_dir(&folder)?.count(), remaining_copies, "a copy that its owner deleted was filed again");
     Ok(())
 }
 
@@ -119,7 +120,7 @@ async fn deep_check_only_reads_graph_and_reports_unchecked_copies() -> anyhow::R
     let requested = graph.requests();
     assert!(requested.iter().all(|kind| lookup_kinds.contains(kind)), "{requested:?}");
     let all: usize = copies.values().sum();
-    assert_eq!(graph.count(Kind::MessageSearch), all, "more or less than one request for each copy");
+    assert_eq!(graph.count(Kind::MessageSearch), all, "there is not exactly one search for each copy");
 
     // `Retry-After` exceeds the retry budget of a lookup.
     let busy = Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("600"));

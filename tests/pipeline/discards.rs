@@ -25,7 +25,7 @@ async fn start() -> anyhow::Result<Pipeline> {
 }
 
 fn key() -> String {
-    keys::outcome(&"WA-1".parse::<ItemId>().expect("an id").key())
+    keys::outcome(&"WA-1".parse::<ItemId>().expect("the id is invalid").key())
 }
 
 async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
@@ -49,8 +49,8 @@ async fn delete_dead_letters(pipeline: &Pipeline) -> anyhow::Result<()> {
 /// Runs reconcile. Returns the exit code of reconcile, and the numbers of waiting and discarded dead letters and the
 /// causes of missing items.
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, u64, u64, Vec<Value>)> {
-    let (code, out, notes) = command(pipeline, &["--settled", "--json"]).await?;
-    let printed: Value = serde_json::from_str(&out).with_context(|| format!("{out}{notes}"))?;
+    let (code, out, stderr) = command(pipeline, &["--settled", "--json"]).await?;
+    let printed: Value = serde_json::from_str(&out).with_context(|| format!("{out}{stderr}"))?;
     let waiting = printed["waiting"].as_object().context("no counts")?.values().filter_map(Value::as_u64).sum();
     let causes = printed["missing"].as_array().context("no list")?.iter().map(|missing| missing["why"].clone());
     Ok((code, waiting, printed["discarded"].as_u64().context("no count")?, causes.collect()))

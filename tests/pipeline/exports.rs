@@ -1,4 +1,4 @@
-//! Exported chats, from the inbox to a mailbox.
+//! Exported chats, from the inbox to the mailbox of their owner.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use source::{ChatExports, ExportSettings, Source, SourceError};
 
 const OWNER: &str = "me@example.com";
 
-/// Returns a mailbox's messages by their line in the export: time, text in the evidence, text in the body.
-fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, String, String)>> {
+/// Returns the messages in the owner's mailbox by their line in the export: the time, the text in the evidence, and the
+/// text in the body.
+fn messages_by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, String, String)>> {
     let mut lines = BTreeMap::new();
     for bytes in pipeline.mail(OWNER)?.values() {
         let message = MessageParser::new().parse(bytes).context("invalid mail")?;
@@ -22,7 +23,7 @@ fn by_line(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<u64, (Timestamp, Stri
         let evidence: Value = serde_json::from_slice(evidence.contents())?;
         let text = evidence["text"].as_str().unwrap_or_default().to_owned();
         let time = Timestamp::from_second(message.date().context("no date")?.to_timestamp())?;
-        // Each line of a participant's words is marked.
+        // The body marks each line of a participant's text with `| `.
         let body = message.body_text(0).context("no body")?.replace("\r\n", "\n").replace("\n| ", "\n");
         let line = evidence["export"]["line"].as_u64().context("no line")?;
         assert!(lines.insert(line, (time, text, body)).is_none(), "line {line} is filed twice");
@@ -45,7 +46,7 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((fetched.listed, pipeline.mail(OWNER)?.len()), (6, 6));
 
-    let lines = by_line(&pipeline)?;
+    let lines = messages_by_line(&pipeline)?;
     let zone = TimeZone::get("Europe/Copenhagen")?;
     let times: Vec<_> =
         lines.values().map(|(time, ..)| time.to_zoned(zone.clone()).strftime("%H:%M").to_string()).collect();
@@ -103,25 +104,25 @@ async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result
     let hour = SignedDuration::from_hours(1);
     let page = exports.list(&Window::between(now - hour, now + hour)?, None).await?;
     let id = page.items.first().and_then(|listed| listed.item.as_str()).context("nothing is listed")?.parse()?;
-    let phone = async || {
+    let sender_phone = async || {
         let evidence: Value = serde_json::from_slice(&exports.item(&id).await?.evidence)?;
         anyhow::Ok(evidence["export"]["fromPhone"].as_str().map(str::to_owned))
     };
-    assert_eq!(phone().await?, None);
+    assert_eq!(sender_phone().await?, None);
     for number in ["+45 11 22 33 44", "+45 99 88 77 66"] {
         pipeline.put(&table, format!("name,phone,email\nAda,{number},\n")).await?;
-        assert_eq!(phone().await?.as_deref(), Some(number));
-        assert_eq!(phone().await?.as_deref(), Some(number), "the participants changed without a new file");
+        assert_eq!(sender_phone().await?.as_deref(), Some(number));
+        assert_eq!(sender_phone().await?.as_deref(), Some(number), "the participants changed without a new file");
     }
 
-    // An invalid row does not make dead letters: the messages wait until it is fixed.
+    // An invalid row makes no dead letters: the messages wait until the row is fixed.
     pipeline.put(&table, "name,phone,email\nAda,,ada\n").await?;
     let error = exports.item(&id).await.err().context("the source accepted an invalid row")?;
     assert!(matches!(&error, SourceError::Configuration { detail } if detail.contains("line 2")), "{error}");
     pipeline.put(&table, "name,phone,email\nAda,+45 11 22 33 44,\n").await?;
-    assert_eq!(phone().await?.as_deref(), Some("+45 11 22 33 44"));
+    assert_eq!(sender_phone().await?.as_deref(), Some("+45 11 22 33 44"));
 
-    // The chat has grown.
+    // The chat has grown and has another participant.
     pipeline.put(&chat, "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - Bob: hi\n").await?;
     assert_eq!(exports.item(&id).await?.item.to.first().and_then(|bob| bob.name.as_deref()), Some("Bob"));
     Ok(())
@@ -132,7 +133,7 @@ async fn upload_is_filed_only_for_its_owner_with_provenance() -> anyhow::Result<
     const MANAGER: &str = "boss@example.com";
     let mailboxes = MailSystem::Maildir(vec![OWNER.to_owned(), MANAGER.to_owned()]);
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), mailboxes, &[]).await?;
-    // Both the chat and the participants file contain the manager's number, which is in the user map.
+    // The chat contains the manager's number, which is in the user map. The participants file has it with the address.
     pipeline.put("config/user-map.csv", format!("phone;email\n+45 20 12 34 56;{MANAGER}\n")).await?;
     let chat = "21/11/2026, 09:59 - Ada: hello\n21/11/2026, 10:00 - +45 20 12 34 56: forged\n01/02/2024 10:00 Eve\n";
     pipeline
@@ -144,7 +145,7 @@ async fn upload_is_filed_only_for_its_owner_with_provenance() -> anyhow::Result<
     pipeline.put(&format!("inbox/{OWNER}/chat.txt"), chat).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((pipeline.mail(OWNER)?.len(), pipeline.mail(MANAGER)?.len()), (2, 0));
-    let bodies: Vec<String> = by_line(&pipeline)?.into_values().map(|(.., body)| body).collect();
+    let bodies: Vec<String> = messages_by_line(&pipeline)?.into_values().map(|(.., body)| body).collect();
     for body in &bodies {
         assert!(body.contains("Uploaded by") && body.contains(OWNER) && body.contains("chat.txt"), "{body}");
         assert!(!body.contains(MANAGER), "{body}");

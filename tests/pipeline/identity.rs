@@ -27,7 +27,7 @@ fn sample() -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-/// Starts a mail system that accepts the same message repeatedly.
+/// Starts a mail system that does not reject a second copy of a message.
 async fn tenant() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
@@ -40,7 +40,7 @@ fn copies(graph: &GraphFake) -> (usize, usize) {
 }
 
 fn id() -> ItemId {
-    "WA-1".parse().expect("an id")
+    "WA-1".parse().expect("the id is invalid")
 }
 
 /// Returns the source's archived time of the item.
@@ -206,7 +206,7 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     pipeline.run(&Pipeline::timer()).await?;
     let mailbox_full = |outcome: &mut Outcome| {
         outcome.mailboxes.retain(|filed| filed.address.as_str() != BOB);
-        let address = BOB.parse().expect("an address");
+        let address = BOB.parse().expect("the address is invalid");
         outcome.failed.push(FailedMailbox {
             address,
             reason: Reason::MailboxFull,
@@ -215,7 +215,7 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
             last_check: None,
         });
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
-        let run = "another".parse().expect("a run");
+        let run = "another".parse().expect("the run is invalid");
         outcome.dead_letter_source =
             Some(DeadLetterSource { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
     };

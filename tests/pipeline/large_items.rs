@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     large_objects::uploads,
-    measured_command::{MeasuredCommand, watched},
+    measured_command::{MeasuredCommand, run_measured},
     sizes::{ADA, declared, file, item, sample},
 };
 
@@ -56,9 +56,9 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     assert_bounded(&pipeline)?;
     let mail = pipeline.mail(ADA)?;
     assert_eq!(mail.len(), 2, "{}", pipeline.logs());
-    let large = mail.values().max_by_key(|message| message.len()).expect("a message");
-    let parsed = mail_parser::MessageParser::new().parse(large).expect("a message");
-    let video = parsed.attachment(0).expect("a video").contents();
+    let large = mail.values().max_by_key(|message| message.len()).expect("no message");
+    let parsed = mail_parser::MessageParser::new().parse(large).expect("the message cannot be parsed");
+    let video = parsed.attachment(0).expect("the message has no video").contents();
     assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ADA)?.len(), 2);
@@ -82,7 +82,7 @@ async fn run_command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<
     // The variables of import, and the queue that import does not use.
     command.envs(pipeline.machine.variables(Step::Import));
     command.env("CONVERT_QUEUE_URL", &pipeline.machine.resources.convert.url);
-    let MeasuredCommand { output, peak_kilobytes, .. } = watched(command).await?;
+    let MeasuredCommand { output, peak_kilobytes, .. } = run_measured(command).await?;
     let printed = String::from_utf8(output.stdout)?;
     assert_eq!(output.status.code(), Some(0), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     assert!(peak_kilobytes < MAX_KILOBYTES, "{arguments:?} took {peak_kilobytes} kB");
@@ -124,8 +124,8 @@ async fn large_video_is_filed_once_unchanged_in_imap() -> anyhow::Result<()> {
     assert_bounded(&pipeline)?;
     let copies = server.copies(ADA, FOLDER)?;
     assert_eq!(copies.len(), 1, "{}", pipeline.logs());
-    let parsed = mail_parser::MessageParser::new().parse(&copies[0].bytes).expect("a message");
-    let video = parsed.attachment(0).expect("a video").contents();
+    let parsed = mail_parser::MessageParser::new().parse(&copies[0].bytes).expect("the message cannot be parsed");
+    let video = parsed.attachment(0).expect("the message has no video").contents();
     assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(server.copies(ADA, FOLDER)?.len(), 1);
@@ -155,7 +155,7 @@ async fn item_above_the_hard_limit_dead_letters_despite_declaration() -> anyhow:
     let mail = pipeline.mail(ADA)?;
     assert_eq!(mail.len(), 1);
     let parsed = mail.values().next().and_then(|mail| mail_parser::MessageParser::new().parse(mail));
-    let parsed = parsed.expect("a message");
+    let parsed = parsed.expect("the message cannot be parsed");
     let found: Vec<_> = parsed.attachments().take(2).map(|part| Sha256::of(part.contents())).collect();
     assert_eq!(
         found,

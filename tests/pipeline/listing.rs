@@ -36,7 +36,7 @@ use tokio::sync::Barrier;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Less time than fetch requires to begin another page.
+/// Time that is enough for one page and not for another.
 const TIME_FOR_A_PAGE: SignedDuration = SignedDuration::from_secs(40);
 
 async fn pipeline() -> anyhow::Result<Pipeline> {
@@ -74,7 +74,7 @@ fn entry(time: Timestamp) -> Listed {
     Listed { item: json!(format!("WA-{time}")), archived_time: json!(time) }
 }
 
-/// Lists one item an hour, a page an hour.
+/// A source with one item for each hour, and one page for each item.
 struct HourlySource {
     overlap: SignedDuration,
     listed: Arc<Mutex<BTreeSet<Timestamp>>>,
@@ -116,7 +116,7 @@ impl Source for HourlySource {
     }
 }
 
-/// Never responds.
+/// A source that never responds.
 struct UnresponsiveSource;
 
 #[async_trait]
@@ -304,7 +304,7 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
 
 /// Responds when the concurrent batches have all arrived, and confirms every message except `lost`.
 async fn confirm_batch(barrier: Arc<Barrier>, request: HttpRequest) -> Response {
-    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
+    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("the request is incomplete");
     let request: Value = serde_json::from_slice(&bytes).expect("JSON");
     barrier.wait().await;
     let entries = request["Entries"].as_array().expect("entries").iter();
@@ -334,7 +334,7 @@ async fn eight_batches_are_sent_concurrently() -> anyhow::Result<()> {
 /// Accepts batches of up to 256 KiB, as regions do that have not raised their limit, and records what was sent.
 async fn confirm_small_batch(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Response {
     const LIMIT: usize = 256 << 10;
-    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("a whole request");
+    let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("the request is incomplete");
     let request: Value = serde_json::from_slice(&bytes).expect("JSON");
     let entries = request["Entries"].as_array().expect("entries");
     let length: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();

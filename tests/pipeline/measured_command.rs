@@ -14,8 +14,8 @@ pub(crate) struct MeasuredCommand {
     pub(crate) took: Duration,
 }
 
-/// Runs the command and samples its memory until it ends.
-pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredCommand> {
+/// Runs a command and samples its memory until it ends.
+pub(crate) async fn run_measured(mut command: Command) -> anyhow::Result<MeasuredCommand> {
     command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
     let began = Instant::now();
     let child = command.spawn()?;
@@ -23,7 +23,7 @@ pub(crate) async fn watched(mut command: Command) -> anyhow::Result<MeasuredComm
     let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output());
     let (mut peak_kilobytes, mut cpu) = (0, Duration::ZERO);
     let output = loop {
-        // The peak so far. It cannot be read after the process has ended, so the last sample counts.
+        // The kernel reports the peak so far, but not after the process has ended, so the last sample counts.
         if let Ok(status) = std::fs::read_to_string(&status) {
             let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
             peak_kilobytes = line.and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or(peak_kilobytes);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::sample_day::{addresses, expected_dead_letters};
 
-/// The sums of every metric: function, metric, and the reason if there is one.
+/// The sum of each metric by function, metric and, for dead letters, reason.
 type Sums = BTreeMap<(String, String, Option<String>), u64>;
 
 /// Sums the metrics as CloudWatch does: a value counts only if the directive of its line contains it.

@@ -7,7 +7,7 @@ use local::sample_source::Sample;
 use model::{DeadLettered, FiledMailbox, FilingResult, ItemId, Outcome, Reason, RunId, RunRecord, Stage, Window, keys};
 use serde_json::{Value, json};
 
-use crate::report::json_of;
+use crate::report::json_report;
 
 const ADA: &str = "ada@example.com";
 const DAYS: [&str; 3] = ["2026-11-20", "2026-11-21", "2026-11-22"];
@@ -82,7 +82,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
         put(&pipeline, &outcome).await?;
     }
 
-    let (code, month) = json_of(&pipeline, &["--from", first, "--to", third]).await?;
+    let (code, month) = json_report(&pipeline, &["--from", first, "--to", third]).await?;
     assert_eq!((code, &month["does_not_add_up"]), (0, &json!([])), "{month}");
     let (total, failures) = counters_and_failures(&month)?;
     // 12 entries of 4 items, each of one copy: 2 imported, 2 failed, the other 8 are repeated.
@@ -94,7 +94,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     let mut days = vec![0; total.len()];
     let mut failed = Vec::new();
     for day in DAYS {
-        let (code, report) = json_of(&pipeline, &["--date", day]).await?;
+        let (code, report) = json_report(&pipeline, &["--date", day]).await?;
         assert_eq!(code, 0, "{report}");
         let (counts, failures) = counters_and_failures(&report)?;
         days.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);

@@ -1,4 +1,4 @@
-//! The missing copy of an expected participant is always visible.
+//! A copy that an expected participant lacks is always visible to an operator.
 
 use std::path::Path;
 
@@ -16,16 +16,17 @@ use serde_json::{Value, json};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
+/// Every participant with an address in this domain is expected to have a mailbox.
+const TENANT_DOMAINS: (&str, &str) = ("TENANT_DOMAINS", "example.com");
 /// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
-/// Returns one text from Ada to Bob, and to others with these addresses.
-fn sample(others: &[&str]) -> anyhow::Result<Sample> {
+/// Returns one text from Ada to Bob and to clients with these addresses.
+fn sample(clients: &[&str]) -> anyhow::Result<Sample> {
     let mut people = json!({"ada": {"name": "Ada", "phone": "+4520123456", "email": ADA},
                             "bob": {"name": "Bob", "phone": "+4520123457", "email": BOB}});
     let mut to = vec!["@bob".to_owned()];
-    for (index, address) in others.iter().enumerate() {
+    for (index, address) in clients.iter().enumerate() {
         people[format!("p{index}")] = json!({"name": "Client", "email": address});
         to.push(format!("@p{index}"));
     }
@@ -51,11 +52,15 @@ async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
     let pipeline =
-        Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[maildir, EXPECTED]).await?;
+        Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[maildir, TENANT_DOMAINS]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"MailboxMissing\":1").await?;
     let waiting = outcome(&pipeline).await?;
-    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 0), "the other participants have no copy");
+    assert_eq!(
+        (copies(mail.path(), ADA), copies(mail.path(), BOB)),
+        (1, 0),
+        "Ada has no copy, or Bob has one without a mailbox"
+    );
     assert_eq!(waiting.missing.first().map(|missing| missing.reason), Some(MissingReason::MailboxNotFound));
     assert!(!waiting.is_complete() && waiting.unmapped.is_empty());
 
@@ -71,7 +76,7 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
     let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
-    let variables = [maildir, EXPECTED, SHORT_WAIT];
+    let variables = [maildir, TENANT_DOMAINS, SHORT_WAIT];
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &variables).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = pipeline.dead_letters().await?;
@@ -81,11 +86,11 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     assert_eq!(
         (incomplete.mailboxes.len(), incomplete.missing.len()),
         (1, 1),
-        "the outcome does not have the participant without a copy"
+        "the outcome does not record the participant without a copy"
     );
 
     std::fs::create_dir(mail.path().join(BOB))?;
-    // The owner has moved the copy: a lookup in the folder would miss it, and a second copy would be filed.
+    // Ada has moved her copy: a lookup in the folder would not find it, and a second copy would be filed.
     std::fs::remove_dir_all(mail.path().join(ADA).join(FOLDER))?;
     pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
     pipeline.drain().await?;
@@ -102,7 +107,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     // The client's address is not a user name, so the directory is searched for it.
     graph.fault(On::kind(Kind::UserSearch).times(usize::MAX), Fault::Refuse(Refusal::new(400, "Request_BadRequest")));
     let sample = ItemSource::Api(sample(&["sales#dk@client.example"])?);
-    let pipeline = Pipeline::start(sample, MailSystem::Graph(&graph), &[EXPECTED, SHORT_WAIT]).await?;
+    let pipeline = Pipeline::start(sample, MailSystem::Graph(&graph), &[TENANT_DOMAINS, SHORT_WAIT]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
     let outcome = outcome(&pipeline).await?;
@@ -113,7 +118,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     Ok(())
 }
 
-/// A standard queue may deliver a message twice, also into one batch.
+/// A standard queue may deliver a message twice, even in one batch.
 #[tokio::test]
 async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
@@ -130,9 +135,9 @@ async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {
     let import = Batch::receive(&client, &resources.import, 10, std::time::Duration::ZERO, std::time::Duration::ZERO);
     let import = import.await?.context("no task for import")?;
     let mut event: Value = serde_json::from_slice(&import.event())?;
-    let mut twin = event["Records"][0].clone();
-    twin["receiptHandle"] = json!("another delivery");
-    event["Records"].as_array_mut().context("no records")?.push(twin);
+    let mut duplicate = event["Records"][0].clone();
+    duplicate["receiptHandle"] = json!("another delivery");
+    event["Records"].as_array_mut().context("no records")?.push(duplicate);
     let response = pipeline.machine.function(Step::Import).invoke(event.to_string().into()).await?;
     assert!(matches!(evaluate(&response, import.ids()), BatchResult::Done(_)));
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
@@ -149,7 +154,7 @@ async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Re
     let variables = [("AUTOMATIC_MAPPING", "false")];
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(people), &variables).await?;
     pipeline.put_user_map(&user_map).await?;
-    // Any batch makes this map the one that was used last.
+    // Import records the map that it used last with every batch.
     pipeline.send(&pipeline.machine.resources.import, "{}").await?;
     pipeline.drain().await?;
     assert!(pipeline.store.get(keys::USER_MAP_RECORD, 1 << 10).await?.is_some());
@@ -161,7 +166,7 @@ async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Re
     client.delete_object().bucket(pipeline.store.bucket()).key(keys::USER_MAP).send().await?;
     pipeline.work_until_logged("the user map has 0 numbers and the last one that was used had 2").await?;
     assert!(pipeline.copies()?.is_empty(), "a copy was filed by a user map that may be truncated");
-    assert!(pipeline.logs().contains("\"UserMapRefused\":1"));
+    assert!(pipeline.logs().contains("\"UserMapRefused\":1"), "the log has no metric for the alarm user-map-refused");
 
     pipeline.put_user_map(&user_map).await?;
     pipeline.drain().await?;

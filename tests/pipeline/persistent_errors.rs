@@ -11,7 +11,8 @@ use serde_json::json;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-const EXPECTED: (&str, &str) = ("TENANT_DOMAINS", "example.com");
+/// Every participant with an address in this domain is expected to have a mailbox.
+const TENANT_DOMAINS: (&str, &str) = ("TENANT_DOMAINS", "example.com");
 /// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
@@ -83,7 +84,7 @@ async fn failing_lookup_of_one_participant_dead_letters_with_its_code() -> anyho
     let error = Fault::Refuse(Refusal::new(503, "ErrorMailboxStoreUnavailable"));
     graph.fault(On::kind(Kind::UserByName).containing("bob").times(usize::MAX), error);
     let pipeline =
-        Pipeline::start(ItemSource::Api(sample(&["WA-1"])?), MailSystem::Graph(&graph), &[EXPECTED, SHORT_WAIT])
+        Pipeline::start(ItemSource::Api(sample(&["WA-1"])?), MailSystem::Graph(&graph), &[TENANT_DOMAINS, SHORT_WAIT])
             .await?;
     pipeline.run(&Pipeline::timer()).await?;
     let [dead_letter] = &pipeline.dead_letters().await?[..] else {

@@ -1,4 +1,4 @@
-//! `archiver reconcile`, after a complete day and after objects were removed.
+//! `archiver reconcile` after a complete day, and after objects were deleted or changed.
 
 use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
 
@@ -26,6 +26,7 @@ use crate::{
 
 const ALL: Scope<'_> = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
 
+/// Reconciles all items and looks up each copy.
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
     let variables = pipeline.machine.variables(Step::Import);
     let maildir = variables.into_iter().rev().find(|(name, _)| name == "MAILDIR").context("no Maildir")?.1;
@@ -35,10 +36,12 @@ async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
         .await?)
 }
 
+/// Returns the cause of each missing item by the key of the item.
 fn causes(reconciled: &Reconciled) -> BTreeMap<String, MissingCause> {
     reconciled.missing.iter().map(|missing| (missing.key.clone(), missing.cause)).collect()
 }
 
+/// Returns the number of waiting dead letters by reason.
 fn waiting(reconciled: &Reconciled) -> BTreeMap<String, usize> {
     reconciled.waiting.iter().map(|(reason, count)| (reason.clone(), *count as usize)).collect()
 }
@@ -97,7 +100,7 @@ async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, 
     Ok((key, Outcome::parse(&object.bytes)?))
 }
 
-/// Returns every copy under a directory of mailboxes.
+/// Returns the paths of the copies in each mailbox of a directory.
 fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf>>> {
     let mut copies = BTreeMap::new();
     for mailbox in std::fs::read_dir(mail)? {
@@ -114,7 +117,8 @@ fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf
     Ok(copies)
 }
 
-fn counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
+/// Returns the number of copies in each mailbox.
+fn copy_counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
     Ok(copies(mail)?.into_iter().map(|(mailbox, files)| (mailbox, files.len())).collect())
 }
 
@@ -125,12 +129,12 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
-    // Queued, and no function runs.
+    // The items are queued, and no other function runs.
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let reconciled = reconcile(&pipeline).await?;
     assert_eq!((reconciled.undecided, reconciled.filed, reconciled.missing.len()), (reconciled.items, 0, 0));
     let (code, ..) = command(&pipeline, &["--settled"]).await?;
-    assert_eq!(code, Some(3), "wrong exit code although no item is decided");
+    assert_eq!(code, Some(3), "the exit code does not say that the items are undecided");
 
     pipeline.drain().await?;
     let reconciled = reconcile(&pipeline).await?;
@@ -158,8 +162,8 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
         Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let all = counts(mail.path())?;
-    assert!(all.values().sum::<usize>() > 100, "{all:?}");
+    let all_copies = copy_counts(mail.path())?;
+    assert!(all_copies.values().sum::<usize>() > 100, "{all_copies:?}");
 
     let filed = expected_results.iter().filter(
         |(_, expected_result)| matches!(expected_result, ExpectedResult::Filed(mailboxes) if mailboxes.len() > 1),
@@ -176,19 +180,21 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     };
     let (oversize, _) = expected_results.iter().find(oversize).context("no item is oversize")?;
 
-    // Removed: an outcome and one of its copies, a dead letter and its outcome, a dead letter alone. Changed: a stored
-    // message.
+    // An outcome and one of its copies are deleted, a dead letter and its outcome, and a dead letter alone. A stored
+    // message is changed.
     let (key, before) = outcome(&pipeline, filed).await?;
     delete_object(&pipeline, &key).await?;
     let removed = before.mailboxes.first().context("the item is not filed")?;
-    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&removed.message);
-    let copy = copies(mail.path())?.remove(removed.address.as_str()).and_then(|files| files.into_iter().find(named));
+    let is_lost_copy = |file: &std::path::PathBuf| file.to_string_lossy().contains(&removed.message);
+    let copy =
+        copies(mail.path())?.remove(removed.address.as_str()).and_then(|files| files.into_iter().find(is_lost_copy));
     std::fs::remove_file(copy.context("the copy is missing")?)?;
-    // An incomplete item whose dead letter, the only record of that, is missing.
+    // An item lacks a copy, and the dead letter that its outcome names does not exist.
     let (key, mut outcome_before) = outcome(&pipeline, partly_filed).await?;
     let lost = outcome_before.mailboxes.pop().context("the item is not filed")?;
-    let named = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lost.message);
-    let copy = copies(mail.path())?.remove(lost.address.as_str()).and_then(|files| files.into_iter().find(named));
+    let is_lost_copy = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lost.message);
+    let copy =
+        copies(mail.path())?.remove(lost.address.as_str()).and_then(|files| files.into_iter().find(is_lost_copy));
     std::fs::remove_file(copy.context("the copy is missing")?)?;
     outcome_before.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
     pipeline.put(&key, outcome_before.to_json()).await?;
@@ -225,7 +231,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
     pipeline.put(&mime, original).await?;
 
-    // Without a terminal for the confirmation, nothing is changed; then exactly these four are requeued.
+    // Without a terminal for the confirmation, nothing is changed.
     let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
     let connection = Connection::to_machine(&pipeline.machine);
@@ -238,7 +244,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
         0,
         "items were queued after the interruption by the operator"
     );
-    // An item that a function processes meanwhile is left out.
+    // An item that a function processes at the same time is left out.
     let missing = reconciled.missing.iter().find(|missing| missing.cause == MissingCause::NoOutcome).context("none")?;
     let mut leased = Outcome::new(missing.listed.name().parse()?);
     let key = keys::outcome(&leased.item.key());
@@ -258,13 +264,17 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     pipeline.drain().await?;
     let reconciled = reconcile(&pipeline).await?;
     assert!(reconciled.is_sound() && reconciled.undecided == 0, "{reconciled:?}");
-    assert_eq!(reconciled.deep_findings.copies_found, all.values().sum::<usize>() as u64, "a copy was not looked up");
-    assert_eq!(counts(mail.path())?, all, "a mailbox has no copy or more than one");
+    assert_eq!(
+        reconciled.deep_findings.copies_found,
+        all_copies.values().sum::<usize>() as u64,
+        "a copy was not looked up"
+    );
+    assert_eq!(copy_counts(mail.path())?, all_copies, "a mailbox has no copy or more than one");
     assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())
 }
 
-/// A backfill lists items that were filed so long before that their outcomes were deleted after `OutcomeDays`.
+/// A backfill lists items whose outcomes were deleted after `OutcomeDays`, because they were filed long before.
 #[tokio::test]
 async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<()> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -273,7 +283,7 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     let filed = sample.expected_results().find(|(_, result)| matches!(result, ExpectedResult::Filed(_)));
     let (filed, _) = filed.context("no item is filed")?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
-    // A person who has left the bank since was expected to have a mailbox then.
+    // The user map lacks the row of the leaver, who would be expected to have a mailbox at that time.
     let map: String = user_map().split_inclusive('\n').filter(|row| !row.contains("leaver")).collect();
     pipeline.put_user_map(&map).await?;
     pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
@@ -290,11 +300,11 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     assert_eq!(
         (kept.missing.len(), kept.expired),
         (1, 0),
-        "the item was not reported as missing although outcomes are kept for ever"
+        "the item was not reported as missing although outcomes are never deleted"
     );
-    let younger = reconciled_with_outcome_days(500).await?;
+    let not_yet_expired = reconciled_with_outcome_days(500).await?;
     assert_eq!(
-        (younger.missing.len(), younger.expired),
+        (not_yet_expired.missing.len(), not_yet_expired.expired),
         (1, 0),
         "the item was not reported as missing although its outcome would still be kept"
     );

@@ -1,5 +1,5 @@
-//! AWS's own redrive (StartMessageMoveTask, and the button in the console) on the dead-letter queue, against an SQS
-//! emulator that supports it. The functions are the real ones, and so are the dead letters.
+//! AWS's redrive of the dead-letter queue (StartMessageMoveTask, or the button in the console), against an SQS emulator
+//! that supports it. The real functions send and process the messages.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ const ITEMS: usize = 2;
 
 impl Sqs {
     /// Receives a queue's messages without deleting them, until SQS has moved all of them to the dead-letter queue.
-    async fn exhaust(&self, queue: &Queue) -> anyhow::Result<()> {
+    async fn exhaust_receives(&self, queue: &Queue) -> anyhow::Result<()> {
         loop {
             let receive = self.client.receive_message().queue_url(&queue.url);
             let response = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
@@ -33,7 +33,7 @@ impl Sqs {
         }
     }
 
-    /// Moves dead letters to a queue, or each to its source queue, and returns the result.
+    /// Moves all dead letters to a queue, or each to its source queue. Returns the result of the task.
     async fn redrive(&self, to: Option<&Queue>) -> anyhow::Result<ListMessageMoveTasksResultEntry> {
         let start = self.client.start_message_move_task().source_arn(&self.dead_letters.arn);
         start.set_destination_arn(to.map(|queue| queue.arn.clone())).send().await?;
@@ -47,12 +47,13 @@ impl Sqs {
         }
     }
 
-    async fn dead_letter_messages(&self, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
-        self.messages(&self.dead_letters, count).await
+    /// Waits until the dead-letter queue has this many messages, and returns them sorted by body.
+    async fn wait_for_dead_letters(&self, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
+        self.wait_for_messages(&self.dead_letters, count).await
     }
 
-    /// Waits until a queue has this many messages and returns them by body. They stay in the queue.
-    async fn messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
+    /// Waits until a queue has this many messages, and returns them sorted by body. They stay in the queue.
+    async fn wait_for_messages(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<DeadLetterMessage>> {
         let received = async {
             loop {
                 let mut found = queue_messages(&self.cloud, &queue.url).await?;
@@ -68,7 +69,7 @@ impl Sqs {
     }
 
     /// Runs a function until its queue is empty.
-    async fn work(&self, pipeline: &Pipeline, step: Step) -> anyhow::Result<()> {
+    async fn run_function(&self, pipeline: &Pipeline, step: Step) -> anyhow::Result<()> {
         let queue = if step == Step::Convert { &self.convert } else { &self.import };
         let options = EventSourceOptions { queue: queue.clone(), batch_size: 10, window: Duration::ZERO, pollers: 1 };
         let source = EventSource::start(&self.cloud, options, Arc::clone(pipeline.machine.function(step)));
@@ -110,49 +111,48 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
 
     // SQS moves import tasks that were never processed, and convert tasks of a second listing.
     pipeline.machine.fetch(&Pipeline::timer()).await?;
-    sqs.work(&pipeline, Step::Convert).await?;
-    let tasks = sqs.messages(&sqs.import, 2 * ITEMS).await?;
-    sqs.exhaust(&sqs.import).await?;
+    sqs.run_function(&pipeline, Step::Convert).await?;
+    let tasks = sqs.wait_for_messages(&sqs.import, 2 * ITEMS).await?;
+    sqs.exhaust_receives(&sqs.import).await?;
     pipeline.machine.fetch(&Pipeline::backfill()).await?;
-    let listed = sqs.messages(&sqs.convert, 2 * ITEMS).await?;
-    sqs.exhaust(&sqs.convert).await?;
-    assert_eq!(sqs.dead_letter_messages(4 * ITEMS).await?.len(), 4 * ITEMS);
+    let listed = sqs.wait_for_messages(&sqs.convert, 2 * ITEMS).await?;
+    sqs.exhaust_receives(&sqs.convert).await?;
+    assert_eq!(sqs.wait_for_dead_letters(4 * ITEMS).await?.len(), 4 * ITEMS);
 
     // Without a destination, each message returns unchanged to its source queue.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), 4 * ITEMS as i64));
-    assert_eq!(bodies(&sqs.messages(&sqs.import, 2 * ITEMS).await?), bodies(&tasks));
-    assert_eq!(bodies(&sqs.messages(&sqs.convert, 2 * ITEMS).await?), bodies(&listed));
+    assert_eq!(bodies(&sqs.wait_for_messages(&sqs.import, 2 * ITEMS).await?), bodies(&tasks));
+    assert_eq!(bodies(&sqs.wait_for_messages(&sqs.convert, 2 * ITEMS).await?), bodies(&listed));
     assert_eq!(depth(&sqs.cloud, &sqs.dead_letters).await?.total(), 0);
 
-    // The functions process them: Ada's are filed, and import sends Bob's as dead letters. Convert sees in the
-    // outcomes that the items are complete.
-    sqs.work(&pipeline, Step::Import).await?;
-    sqs.work(&pipeline, Step::Convert).await?;
+    // The functions process the tasks: import files Ada's items and sends dead letters of Bob's. Convert reads in the
+    // outcomes that the items are already decided.
+    sqs.run_function(&pipeline, Step::Import).await?;
+    sqs.run_function(&pipeline, Step::Convert).await?;
     assert_eq!(depth(&sqs.cloud, &sqs.import).await?.total(), 0);
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS)]));
-    let unmapped = sqs.dead_letter_messages(ITEMS).await?;
+    let unmapped = sqs.wait_for_dead_letters(ITEMS).await?;
     for dead_letter in &unmapped {
-        let word = |name: &str| dead_letter.attributes.get(name).map(String::as_str);
-        assert_eq!((word("stage"), word("reason")), (Some("import"), Some("unmapped")));
+        let attribute = |name: &str| dead_letter.attributes.get(name).map(String::as_str);
+        assert_eq!((attribute("stage"), attribute("reason")), (Some("import"), Some("unmapped")));
     }
 
-    // SQS does not know the source queue of these dead letters, so a redrive without a destination fails and moves none.
+    // These dead letters were sent by import and have no source queue, so a redrive without a destination moves none.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
-    assert_eq!(bodies(&sqs.dead_letter_messages(ITEMS).await?), bodies(&unmapped));
+    assert_eq!(bodies(&sqs.wait_for_dead_letters(ITEMS).await?), bodies(&unmapped));
 
-    // After the user map is corrected, a redrive with a destination keeps body and attributes, by which import recognizes a
-    // replay.
+    // A redrive with a destination keeps body and attributes, by which import recognizes a replay.
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n+4520123457,{BOB}\n")).await?;
     let task = sqs.redrive(Some(&sqs.import)).await?;
     assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), ITEMS as i64));
-    let moved = sqs.messages(&sqs.import, ITEMS).await?;
+    let moved = sqs.wait_for_messages(&sqs.import, ITEMS).await?;
     assert_eq!(bodies(&moved), bodies(&unmapped));
     for (moved, dead_letter) in moved.iter().zip(&unmapped) {
         assert_eq!(moved.attributes, dead_letter.attributes);
     }
-    sqs.work(&pipeline, Step::Import).await?;
+    sqs.run_function(&pipeline, Step::Import).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), ITEMS), (BOB.to_owned(), ITEMS)]));
     assert_eq!(depth(&sqs.cloud, &sqs.dead_letters).await?.total(), 0);
     Ok(())

@@ -1,4 +1,4 @@
-//! The report of `archiver report`, run as a program against the whole pipeline, and its page in a browser.
+//! `archiver report`, run as a program against the whole pipeline, and its page in a browser.
 
 use std::process::Output;
 
@@ -14,11 +14,11 @@ use model::{Outcome, RunId, RunKind, RunRecord, Window, keys};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{browser::measured, sample_day::addresses};
+use crate::{browser::measure, sample_day::addresses};
 
 const ADA: &str = "ada@example.com";
 
-/// Runs the command as a shell would. Returns its exit code, stdout and stderr.
+/// Runs the command. Returns its exit code, stdout and stderr.
 async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).context("the test is not in a target directory")?;
@@ -29,9 +29,10 @@ async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32,
     Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
 }
 
-pub(crate) async fn json_of(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
-    let (code, out, notes) = report(pipeline, &[arguments, &["--json"]].concat()).await?;
-    Ok((code, serde_json::from_str(&out).with_context(|| notes)?))
+/// Runs the command. Returns its exit code and JSON output.
+pub(crate) async fn json_report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+    let (code, out, stderr) = report(pipeline, &[arguments, &["--json"]].concat()).await?;
+    Ok((code, serde_json::from_str(&out).with_context(|| stderr)?))
 }
 
 async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
@@ -40,11 +41,12 @@ async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the day of a time in UTC.
 fn day(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// Returns `true` if the day in UTC is still that of this time. A test that runs across midnight sees two days.
+/// Returns `true` if it is still the same day in UTC. A test that runs across midnight would report two days.
 fn is_still_day(began: Timestamp) -> bool {
     day(began) == day(Timestamp::now())
 }
@@ -58,13 +60,13 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
-    let (code, out, notes) = report(&pipeline, &[]).await?;
-    assert_eq!((code, notes.as_str()), (1, ""), "{out}");
+    let (code, out, stderr) = report(&pipeline, &[]).await?;
+    assert_eq!((code, stderr.as_str()), (1, ""), "{out}");
     assert!(out.contains("no run that day") && out.contains("not fetched: archived times from"), "{out}");
     let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
     assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
     let (code, out, _) = report(&pipeline, &[]).await?;
-    assert!(code == 1 && out.contains("1 run without items"), "the command fetched another period: {out}");
+    assert!(code == 1 && out.contains("1 run without items"), "the run without items is not reported: {out}");
 
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (code, out, _) = report(&pipeline, &[]).await?;
@@ -72,7 +74,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     assert!(out.contains("It adds up so far") && out.contains("64 items are in flight"), "{out}");
 
     pipeline.drain().await?;
-    let (code, printed) = json_of(&pipeline, &[]).await?;
+    let (code, printed) = json_report(&pipeline, &[]).await?;
     assert_eq!(code, 0, "{printed}");
     let totals = pipeline.totals(&fetched.run).await?;
     let total = serde_json::to_value(totals.counters)?;
@@ -93,12 +95,12 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
         1,
         "the user is not listed exactly once: {users:?}"
     );
-    assert!(!phones.contains(&"+447700900101"), "a user with a mailbox is listed");
+    assert!(!phones.contains(&"+447700900101"), "a user with a mailbox is listed as unmapped");
 
     // A later run that lists the whole day again has only duplicates, and the counts of the first run stay.
     let again = pipeline.run(&Pipeline::backfill()).await?;
     assert!(again.listed >= fetched.listed);
-    let (code, printed) = json_of(&pipeline, &[]).await?;
+    let (code, printed) = json_report(&pipeline, &[]).await?;
     assert_eq!(
         (code, &printed["total"]["imported"], &printed["total"]["failed"]),
         (0, &total["imported"], &total["failed"])
@@ -121,7 +123,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     // An outcome that contains a mailbox twice.
     let outcomes = pipeline.keys(keys::OUTCOMES).await?;
     let key = outcomes.first().context("nothing was filed")?;
-    let before = pipeline.store.get(key, 1 << 20).await?.context("the outcome is gone")?.bytes;
+    let before = pipeline.store.get(key, 1 << 20).await?.context("the outcome is missing")?.bytes;
     let mut outcome = Outcome::parse(&before)?;
     outcome.mailboxes.extend(outcome.mailboxes.first().cloned());
     pipeline.put(key, outcome.to_json()).await?;
@@ -167,9 +169,9 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
         (&["--from", "1999-01-01"], 1, "longer than ten years"),
         (&["--html", "/no/such/directory/report.html"], 1, "writing /no/such/directory/report.html"),
     ] {
-        let (status, out, notes) = report(&pipeline, arguments).await?;
-        assert_eq!((status, out.as_str()), (code, ""), "{arguments:?}: {notes}");
-        assert!(notes.contains(text), "{arguments:?}: {notes}");
+        let (status, out, stderr) = report(&pipeline, arguments).await?;
+        assert_eq!((status, out.as_str()), (code, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text), "{arguments:?}: {stderr}");
     }
     let (code, help, _) = report(&pipeline, &["--help"]).await?;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -181,7 +183,7 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
     Ok(())
 }
 
-/// Fills the ledger with names and ids that could break a page, and with days of every kind.
+/// Fills the ledger with names and ids that could break the page, and with days of every kind.
 async fn prepare_hostile_days(pipeline: &Pipeline) -> anyhow::Result<()> {
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     pipeline.run(&Pipeline::timer()).await?;
@@ -199,6 +201,7 @@ async fn prepare_hostile_days(pipeline: &Pipeline) -> anyhow::Result<()> {
 const SCRIPT: &str = "<script>document.documentElement.dataset.ran=1</script>";
 const IMAGE: &str = "\"><img src=x onerror=\"document.documentElement.dataset.ran=1\">'{{ 7 * 7 }}";
 
+/// Returns a sample with markup, scripts and characters that change the direction of text in ids and names.
 fn hostile_sample() -> anyhow::Result<Sample> {
     let item = |id: &str, from: &str, expect: Value| {
         json!({"expect": expect, "item": {
@@ -232,23 +235,23 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
     std::os::unix::fs::symlink(&other, &file)?;
     let from = day(Timestamp::now() - SignedDuration::from_hours(24 * 13));
     let path = file.to_str().context("no UTF-8")?;
-    let (code, out, notes) = report(&pipeline, &["--from", &from, "--html", path]).await?;
-    assert!(code == 0 && notes.contains("The page was written to "), "{out}{notes}");
+    let (code, out, stderr) = report(&pipeline, &["--from", &from, "--html", path]).await?;
+    assert!(code == 0 && stderr.contains("The page was written to "), "{out}{stderr}");
     assert_eq!(std::fs::read_to_string(&other)?, "not ours", "the command followed the symbolic link");
     assert!(!out.contains(['\u{202E}', '\u{2066}']), "{out}");
 
     let page = std::fs::read_to_string(&file)?;
     for remote in ["http:", "https:", "src=", "url(", "@import", "<link", "<script"] {
-        let names = page.replace("&#34;", "\"").matches("src=x onerror").count();
+        let escaped_images = page.replace("&#34;", "\"").matches("src=x onerror").count();
         let found = page.matches(remote).count();
-        assert_eq!(found, if remote == "src=" { names } else { 0 }, "{remote} is in the page");
+        assert_eq!(found, if remote == "src=" { escaped_images } else { 0 }, "{remote} is in the page");
     }
     assert!(
         !page.contains(['\u{202E}', '\u{202D}', '\u{2066}']),
         "the page has characters that change the direction of text"
     );
     for width in [1280, 500] {
-        let measured = measured(&page, width).await?;
+        let measured = measure(&page, width).await?;
         assert_eq!(measured["width"].as_u64(), Some(u64::from(width)));
         assert_eq!(measured["wrong"], json!([]), "wrong layout at a width of {width}");
         assert_eq!((&measured["ran"], &measured["foreign"]), (&json!(false), &json!(0)));

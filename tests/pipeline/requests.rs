@@ -1,4 +1,4 @@
-//! Number and form of the requests to AWS.
+//! Number of the requests to AWS, and their headers.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -44,7 +44,7 @@ async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bucket's policy (template.yaml, `WriteOnce`) rejects every other write there.
+/// The bucket policy (template.yaml, `WriteOnce`) rejects every other write below these prefixes.
 #[tokio::test]
 async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     let written = Arc::new(Mutex::new(Vec::new()));
@@ -52,8 +52,8 @@ async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     let proxy = FaultProxy::start(move |request| {
         let path = request.strip_prefix("PUT ").and_then(|rest| rest.split([' ', '?']).next());
         if let Some(path) = path.filter(|path| path.contains("/runs/") || path.contains("/mime/")) {
-            let conditional = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
-            shared.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), conditional));
+            let is_conditional = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
+            shared.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), is_conditional));
         }
         ConnectionFault::None
     });
@@ -66,8 +66,8 @@ async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     pipeline.run(&Pipeline::timer()).await?;
     let mut written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let unconditional: Vec<_> = written.iter().filter(|(_, conditional)| !conditional).collect();
-    assert!(unconditional.is_empty(), "{unconditional:?}");
+    let unconditional: Vec<_> = written.iter().filter(|(_, is_conditional)| !is_conditional).collect();
+    assert!(unconditional.is_empty(), "unconditional writes: {unconditional:?}");
     let count_with_suffix = |end: &str| written.iter().filter(|(path, _)| path.ends_with(end)).count();
     assert_eq!(
         (
@@ -84,8 +84,7 @@ async fn mail_and_manifests_are_written_conditionally() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The signed header must contain the digest that the store was given, although that is not the digest of
-/// the bytes.
+/// The store does not hash the bytes again: the signed header has the given digest, even a wrong one.
 #[tokio::test]
 async fn given_digest_is_used_for_signing() -> anyhow::Result<()> {
     let signed = Arc::new(Mutex::new(Vec::new()));

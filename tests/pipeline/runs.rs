@@ -125,7 +125,7 @@ impl TestRun {
 }
 
 fn at(text: &str) -> Timestamp {
-    text.parse().expect("a time")
+    text.parse().expect("the time is invalid")
 }
 
 #[tokio::test]

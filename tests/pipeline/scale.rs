@@ -1,6 +1,5 @@
-//! Memory, requests and time of the commands that read a large ledger. SOAK=20 makes it a hundred
-//! thousand items and five thousand dead letters. The S3 fake computes the objects, so that the command is measured and
-//! not the fake.
+//! Memory and requests of the commands that read a large ledger. SOAK=20 means 100,000 items and 5,000 dead letters.
+//! The fake of S3 computes the objects and stores none, so that the command is measured and not the fake.
 
 use std::{
     collections::HashMap,
@@ -27,7 +26,7 @@ use runtime::Variables;
 use serde_json::json;
 
 use crate::{
-    measured_command::{MeasuredCommand, watched},
+    measured_command::{MeasuredCommand, run_measured},
     sqs::Sqs,
 };
 
@@ -38,26 +37,26 @@ const FROM: &str = "2026-11-21T00:00:00Z";
 const TO: &str = "2026-11-22T00:00:00Z";
 /// One of this many items is a dead letter.
 const ITEMS_PER_DEAD_LETTER: u64 = 20;
-/// One of this many items has a participant whom today's user map has and the map of that time had not.
+/// One of this many items has a participant who was added to the user map after the item was filed.
 const ITEMS_PER_LATE_EMPLOYEE: u64 = 20;
-/// Key of the message of these items.
+/// Key of the message of the items with such a participant.
 const MIME: &str = "mime/late.eml";
 /// Memory limit of a command for any number of items, in kB: nearly three times the memory for 20,000 items.
 const MAX_KILOBYTES: u64 = 120_000;
 
-/// A bucket with the run of one day, and the outcomes of its items.
+/// A fake bucket with the run of one day and the outcomes of its items.
 struct Bucket {
     run: RunId,
     at: Timestamp,
     items: u64,
-    /// Number of each item by the key of its outcome.
+    /// The number of each item, by the key of its outcome.
     outcomes: HashMap<String, u64>,
     message: Vec<u8>,
     requests: AtomicU64,
 }
 
-/// Returns a rendered text from Ada to Bob.
-fn rendered() -> anyhow::Result<Vec<u8>> {
+/// Renders a text from Ada to Bob.
+fn render_text() -> anyhow::Result<Vec<u8>> {
     let people =
         [("Ada", "+4520123456"), ("Bob", "+4520123457")].map(|(name, phone)| json!({"name": name, "phone": phone}));
     let item = json!({"id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": FROM, "archivedTime": FROM,
@@ -75,13 +74,14 @@ impl Bucket {
             outcomes.insert(keys::outcome(&id(number)?.key()), number);
         }
         let run = "20261121T080000Z-daily-0badcafe".parse()?;
-        Ok(Self { run, at, items, outcomes, message: rendered()?, requests: AtomicU64::new(0) })
+        Ok(Self { run, at, items, outcomes, message: render_text()?, requests: AtomicU64::new(0) })
     }
 
     fn pages(&self) -> u64 {
         self.items.div_ceil(PAGE_IDS)
     }
 
+    /// Returns a page of the manifest.
     fn page(&self, page: u64) -> String {
         let mut lines = String::new();
         for number in (page - 1) * PAGE_IDS..(page * PAGE_IDS).min(self.items) {
@@ -91,6 +91,7 @@ impl Bucket {
         lines
     }
 
+    /// Returns the outcome of an item as JSON.
     fn outcome(&self, number: u64) -> String {
         let filed = |who: &str| json!({"address": who, "result": "imported", "message": "AAMkAGI2", "at": self.at});
         let is_dead_letter = number.is_multiple_of(ITEMS_PER_DEAD_LETTER);
@@ -107,15 +108,17 @@ impl Bucket {
                "mime": null, "mailboxes": mailboxes, "failed": [], "dead_letter": dead_letter}).to_string()
     }
 
+    /// Returns the object of a key.
     fn object(&self, key: &str) -> Option<Vec<u8>> {
         match key {
             MIME => Some(self.message.clone()),
             keys::USER_MAP => Some(b"phone,email\n+4520123457,late@example.com\n".to_vec()),
-            key => self.text(key).map(String::into_bytes),
+            key => self.json_object(key).map(String::into_bytes),
         }
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    /// Returns the run record, an outcome or a page of the manifest.
+    fn json_object(&self, key: &str) -> Option<String> {
         if key == keys::run(&self.run) {
             let window = Window::between(FROM.parse().ok()?, TO.parse().ok()?).ok()?;
             let begun = RunRecord::begun(self.run.clone(), window);
@@ -178,7 +181,7 @@ fn id(number: u64) -> anyhow::Result<ItemId> {
     Ok(format!("WA-{number}").parse()?)
 }
 
-/// The functions send three dead letters a second while the command reads the queue. SOAK=20 makes it 10,000 dead letters.
+/// Three dead letters a second arrive while the command reads the queue. SOAK=20 means 10,000 dead letters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()> {
     let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
@@ -192,7 +195,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
     };
     sqs.fill_dead_letters((0..waiting).map(dead_letter)).await?;
     let arrivals = async {
-        // The rate is the test's input.
+        // The rate is input of the test.
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         let mut first = 1_000_000;
         loop {
@@ -210,7 +213,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
         ("BUCKET", "archive"),
     ]);
     let MeasuredCommand { output, peak_kilobytes, cpu, took } = tokio::select! {
-        measured = watched(command) => measured?,
+        measured = run_measured(command) => measured?,
         stopped = arrivals => return stopped,
     };
     let printed = String::from_utf8(output.stdout)?;
@@ -222,7 +225,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
         cpu.as_secs_f64(),
         peak_kilobytes / 1_000
     );
-    assert!(listed >= waiting, "{listed}");
+    assert!(listed >= waiting, "only {listed} of {waiting} dead letters were listed");
     Ok(())
 }
 
@@ -255,21 +258,22 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
 
     for (arguments, max_requests, code) in [
         (&["dead-letters", "list", "--json"][..], 0, 0),
-        // Each outcome once, those of dead letters twice, each page, and a few more.
+        // Each outcome is read once, those of dead letters twice, each page once, and a few other objects.
         (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + dead_letters + bucket.pages() + 10, 0),
-        // The names of unmapped participants are in the messages.
+        // The messages are read too, because they have the names of unmapped participants.
         (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + late_employees + bucket.pages() + 10, 0),
-        // Each outcome, and the messages of those with an unmapped participant; to file their copies, the outcome twice more.
+        // Each outcome is read, and the messages with an unmapped participant. To file a copy, the outcome is read and
+        // written again.
         (&["reconcile", "--unmapped", "--json"], items + late_employees + bucket.pages() + 10, 1),
         (&["reconcile", "--unmapped", "--json", "--yes"], items + 3 * late_employees + bucket.pages() + 10, 0),
     ] {
         let before = bucket.requests.load(Ordering::Relaxed);
         let mut command = Command::new(harness::binaries()?.join("archiver"));
         command.args(arguments).env_clear().envs(variables.iter().copied());
-        let MeasuredCommand { output, peak_kilobytes, cpu, took } = watched(command).await?;
+        let MeasuredCommand { output, peak_kilobytes, cpu, took } = run_measured(command).await?;
         let requests = bucket.requests.load(Ordering::Relaxed) - before;
-        let notes = String::from_utf8_lossy(&output.stderr);
-        ensure!(notes.is_empty() || arguments.contains(&"--unmapped"), "{notes}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(stderr.is_empty() || arguments.contains(&"--unmapped"), "{stderr}");
         let printed = String::from_utf8(output.stdout)?;
         eprintln!(
             "{}: {items} items, {dead_letters} dead letters: {:.1} s, {:.1} s of CPU, {} MB, {requests} requests to S3",
@@ -278,8 +282,8 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
             cpu.as_secs_f64(),
             peak_kilobytes / 1_000
         );
-        assert_eq!(output.status.code(), Some(code), "{notes}{}", printed.chars().take(2_000).collect::<String>());
-        assert!(requests <= max_requests, "{requests} requests");
+        assert_eq!(output.status.code(), Some(code), "{stderr}{}", printed.chars().take(2_000).collect::<String>());
+        assert!(requests <= max_requests, "{requests} requests instead of {max_requests}");
         assert!(peak_kilobytes < MAX_KILOBYTES, "{peak_kilobytes} kB");
         match arguments[0] {
             "dead-letters" => assert_eq!(printed.lines().count() as u64, dead_letters),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     sample_day::addresses,
-    topics::{sns, topic},
+    topics::{call_sns, create_topic},
     webhooks::{body, social_event},
 };
 
@@ -63,7 +63,7 @@ impl Social {
             "messages": [{"from": CLIENT, "id": wamid(CLIENT, true, 950), "timestamp": "1795166043", "type": "document",
                 "document": document}],
         }));
-        let topic = topic(&pipeline).await?;
+        let topic = create_topic(&pipeline).await?;
         Ok(Self { pipeline, fake, topic, file, document })
     }
 
@@ -74,7 +74,7 @@ impl Social {
         let numbers = json!([{"metaPhoneNumberId": self.file.phone_number_id, "arn": arn}]);
         let event = social_event(&webhook["entry"][0], numbers).to_string();
         let publish = [("Action", "Publish"), ("TopicArn", self.topic.as_str()), ("Message", event.as_str())];
-        sns(&self.pipeline, &publish, "MessageId").await.map(drop)
+        call_sns(&self.pipeline, &publish, "MessageId").await.map(drop)
     }
 
     /// Files what was received, and asserts that the document is filed once, with its file.

@@ -49,7 +49,7 @@ async fn malformed_task_affects_no_other_message() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Handles each record as its body commands.
+/// Work whose result is named by the body of the record.
 struct CommandedWork;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! WhatsApp's own webhooks, from the request to the mailbox.
+//! Webhooks of the WhatsApp platform, from the request to the mailbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     command_line::{archiver_command, run},
     sample_day::addresses,
-    topics::sns,
+    topics::call_sns,
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
@@ -105,7 +105,7 @@ async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
     pipeline.until_logged(r#""WebhooksRejected":1"#).await
 }
 
-/// Every kind of webhook, in the order of their events; then all of them again in another order and through AWS.
+/// The day has every kind of webhook in the order of their events. All are sent again in another order and through AWS.
 #[tokio::test]
 async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
@@ -355,7 +355,7 @@ async fn doctor_checks_the_subscription_and_numbers_at_meta() -> anyhow::Result<
 #[tokio::test]
 async fn doctor_checks_the_topic_of_aws() -> anyhow::Result<()> {
     let pipeline = pipeline(&[]).await?;
-    let topic = sns(&pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
+    let topic = call_sns(&pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
     let variables = [("SOCIAL_TOPIC_ARN", topic.as_str()), ("RECEIVE_QUEUE_URL", queue.url.as_str())];
     let doctor = async |says: &[&str]| {
@@ -366,16 +366,16 @@ async fn doctor_checks_the_topic_of_aws() -> anyhow::Result<()> {
     doctor(&["NOT OK   topic's subscription", "NOT OK   topic's policy"]).await?;
     let subscribe =
         [("Action", "Subscribe"), ("TopicArn", topic.as_str()), ("Protocol", "sqs"), ("Endpoint", &queue.arn)];
-    let subscription = sns(&pipeline, &subscribe, "SubscriptionArn").await?;
+    let subscription = call_sns(&pipeline, &subscribe, "SubscriptionArn").await?;
     let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sns:Publish", "Resource": topic,
         "Principal": {"Service": ["social-messaging.amazonaws.com"]}}]});
     let policy = policy.to_string();
     let set = [("Action", "SetTopicAttributes"), ("TopicArn", topic.as_str()), ("AttributeName", "Policy")];
-    sns(&pipeline, &[&set[..], &[("AttributeValue", policy.as_str())]].concat(), "RequestId").await?;
+    call_sns(&pipeline, &[&set[..], &[("AttributeValue", policy.as_str())]].concat(), "RequestId").await?;
     doctor(&["ok       topic's subscription", "ok       topic's policy"]).await?;
     let raw = [("Action", "SetSubscriptionAttributes"), ("SubscriptionArn", subscription.as_str())];
     let raw = [&raw[..], &[("AttributeName", "RawMessageDelivery"), ("AttributeValue", "true")]].concat();
-    sns(&pipeline, &raw, "RequestId").await?;
+    call_sns(&pipeline, &raw, "RequestId").await?;
     doctor(&["NOT OK   topic's subscription", "raw message delivery is on"]).await
 }
 
