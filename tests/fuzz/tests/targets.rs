@@ -1,5 +1,5 @@
-//! Runs every target on the inputs of `corpus/`, and on damaged copies of them. The damage is derived from a fixed
-//! seed, so that runs are reproducible; `make fuzz` continues from there, guided by code coverage.
+//! Runs every target on the inputs of `corpus/` and on damaged copies of them. The damage is derived from a fixed seed,
+//! so that every run is the same. `make fuzz` starts from the same inputs and is guided by code coverage.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use fuzz::{TARGETS, Target};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-/// Bytes that damage an input often.
+/// Bytes that are inserted into inputs.
 const PIECES: &[&[u8]] = &[
     b"\0",
     b"\r\n",
@@ -46,56 +46,62 @@ const PIECES: &[&[u8]] = &[
     b"{elsewhere}",
 ];
 
+/// Returns the inputs of a target with their paths.
 fn inputs(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-    let mut paths: Vec<_> =
-        fs::read_dir(&folder).expect("the target's inputs").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<_> = fs::read_dir(&folder)
+        .expect("the target has no folder of inputs")
+        .map(|entry| entry.expect("reading the folder failed").path())
+        .collect();
     paths.sort();
     assert!(!paths.is_empty(), "{name} has no inputs");
     paths
         .into_iter()
         .map(|path| {
-            let bytes = fs::read(&path).expect("an input");
+            let bytes = fs::read(&path).expect("reading the input failed");
             (path, bytes)
         })
         .collect()
 }
 
-fn damage(input: &mut Vec<u8>, other: &[u8], chance: &mut StdRng) {
-    let at = chance.random_range(0..=input.len());
-    let end = chance.random_range(at..=input.len().min(at + 64));
-    let piece: Vec<u8> = match chance.random_range(0..4) {
+/// Replaces a random range of an input by nothing, a byte, one of the pieces, or a part of another input.
+fn damage(input: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
+    let at = rng.random_range(0..=input.len());
+    let end = rng.random_range(at..=input.len().min(at + 64));
+    let piece: Vec<u8> = match rng.random_range(0..4) {
         0 => Vec::new(),
-        1 => vec![chance.random()],
-        2 => PIECES.choose(chance).expect("a piece").to_vec(),
+        1 => vec![rng.random()],
+        2 => PIECES.choose(rng).expect("no piece").to_vec(),
         _ => {
-            let from = chance.random_range(0..=other.len());
+            let from = rng.random_range(0..=other.len());
             other[from..other.len().min(from + 64)].to_vec()
         }
     };
     input.splice(at..end, piece);
 }
 
-fn try_on(name: &str, target: Target, input: &[u8], what: &str) {
+/// Asserts that a target does not panic on an input, and prints the input otherwise.
+fn assert_no_panic(name: &str, target: Target, input: &[u8], description: &str) {
     if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
-        panic!("{name}, {what}: put this into a file of corpus/{name}:\n{}", input.escape_ascii());
+        panic!("{name}, {description}: put this into a file of corpus/{name}:\n{}", input.escape_ascii());
     }
 }
 
-fn all(name: &str, damaged: usize) {
-    let target = TARGETS.iter().find(|(known, _)| *known == name).expect("a target").1;
+/// Runs a target on its inputs and on a number of damaged inputs.
+fn run_target(name: &str, damaged: usize) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name).expect("unknown target").1;
     let inputs = inputs(name);
     for (path, input) in &inputs {
-        try_on(name, target, input, &path.to_string_lossy());
+        assert_no_panic(name, target, input, &path.to_string_lossy());
     }
-    let mut chance = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     for number in 0..damaged {
-        let mut input = inputs.choose(&mut chance).expect("an input").1.clone();
-        let other = &inputs.choose(&mut chance).expect("an input").1;
-        for _ in 0..chance.random_range(1..=4) {
-            damage(&mut input, other, &mut chance);
+        let mut input = inputs.choose(&mut rng).expect("no input").1.clone();
+        let other = &inputs.choose(&mut rng).expect("no input").1;
+        for _ in 0..rng.random_range(1..=4) {
+            damage(&mut input, other, &mut rng);
         }
-        try_on(name, target, &input, &format!("damaged input {number}"));
+        assert_no_panic(name, target, &input, &format!("damaged input {number}"));
     }
 }
 
@@ -104,7 +110,7 @@ macro_rules! every_target {
         $(
             #[test]
             fn $test() {
-                all($name, $damaged);
+                run_target($name, $damaged);
             }
         )*
 
@@ -115,7 +121,7 @@ macro_rules! every_target {
     };
 }
 
-// The number of damaged inputs: as many as can be tried in one or two seconds.
+// As many damaged inputs as can be tested in one or two seconds.
 every_target! {
     archiver_api = "archiver-api", 300;
     chat_export = "chat-export", 300;
