@@ -103,7 +103,7 @@ async fn unmapped_items_wait_when_the_catch_all_mailbox_is_missing() -> anyhow::
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
-    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let maildir = mail.path().to_str().context("the path is not UTF-8")?;
     let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "nobodys@example.com")];
     let sample = ItemSource::Api(Sample::day(Timestamp::now())?);
     let pipeline = Pipeline::start(sample, MailSystem::Maildir(addresses()?), &variables).await?;

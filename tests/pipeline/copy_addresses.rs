@@ -197,7 +197,7 @@ async fn copies_in_maildir_show_primary_addresses() -> anyhow::Result<()> {
         let entries = std::fs::read_dir(mail.path().join(address).join(FOLDER).join("cur"))?;
         entries.map(|entry| Copy::of(&std::fs::read(entry?.path())?)).collect()
     };
-    let maildir = [("MAILDIR", mail.path().to_str().context("no UTF-8")?)];
+    let maildir = [("MAILDIR", mail.path().to_str().context("the path is not UTF-8")?)];
     assert_copies_show_addresses(MailSystem::Maildir(Vec::new()), &maildir, ALIAS, copies).await
 }
 
@@ -220,7 +220,7 @@ async fn user_mapped_later_changes_no_earlier_copy() -> anyhow::Result<()> {
             "id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
             "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": ["@bob", "@eve"], "text": "Hello."}}]});
     let sample = Sample::written(&people_and_item.to_string(), Timestamp::now())?;
-    let maildir = [("MAILDIR", mail.path().to_str().context("no UTF-8")?)];
+    let maildir = [("MAILDIR", mail.path().to_str().context("the path is not UTF-8")?)];
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(Vec::new()), &maildir).await?;
     let map = format!("phone,email\n+4520123456,{ALIAS}\n+4520123457,{BOB}\n");
     pipeline.put_user_map(&map).await?;

@@ -62,7 +62,7 @@ async fn deep_check_reports_a_deleted_copy_but_not_a_deleted_mailbox() -> anyhow
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
-    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let maildir = mail.path().to_str().context("the path is not UTF-8")?;
     let (pipeline, copies) = file_day(MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     assert_all_found(&pipeline, &copies).await?;
 

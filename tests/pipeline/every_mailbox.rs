@@ -58,7 +58,7 @@ fn add_copies(
         let id = format!("<{}>", parsed.message_id().context("a copy has no Message-ID")?);
         let message = rendered.get(&id).context("a copy has an unknown Message-ID")?;
         assert!(without_addresses(message)? == without_addresses(&copy)?, "the copy of {id} is not what was rendered");
-        assert!(filed.entry(address.to_owned()).or_default().insert(id), "a second copy");
+        assert!(filed.entry(address.to_owned()).or_default().insert(id), "a mailbox has two copies of a message");
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     for address in &addresses {
         for message in graph.visible(address) {
             let is_new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
-            assert!(is_new, "a second copy");
+            assert!(is_new, "a mailbox has two copies of a message");
         }
     }
     assert_eq!(by_graph, by_maildir);

@@ -305,9 +305,9 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
 /// Responds when the concurrent batches have all arrived, and confirms every message except `lost`.
 async fn confirm_batch(barrier: Arc<Barrier>, request: HttpRequest) -> Response {
     let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("the request is incomplete");
-    let request: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let request: Value = serde_json::from_slice(&bytes).expect("the request is not JSON");
     barrier.wait().await;
-    let entries = request["Entries"].as_array().expect("entries").iter();
+    let entries = request["Entries"].as_array().expect("the request has no entries").iter();
     let sent: Vec<_> = entries
         .filter(|entry| entry["MessageBody"] != "lost")
         .map(|entry| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"}))
@@ -335,8 +335,8 @@ async fn eight_batches_are_sent_concurrently() -> anyhow::Result<()> {
 async fn confirm_small_batch(sent: Arc<Mutex<Vec<Value>>>, request: HttpRequest) -> Response {
     const LIMIT: usize = 256 << 10;
     let bytes = to_bytes(request.into_body(), usize::MAX).await.expect("the request is incomplete");
-    let request: Value = serde_json::from_slice(&bytes).expect("JSON");
-    let entries = request["Entries"].as_array().expect("entries");
+    let request: Value = serde_json::from_slice(&bytes).expect("the request is not JSON");
+    let entries = request["Entries"].as_array().expect("the request has no entries");
     let length: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
     let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
     if length > LIMIT {

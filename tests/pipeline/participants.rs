@@ -50,7 +50,7 @@ fn copies(mail: &Path, address: &str) -> usize {
 async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
-    let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
+    let maildir = ("MAILDIR", mail.path().to_str().context("the path is not UTF-8")?);
     let pipeline =
         Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[maildir, TENANT_DOMAINS]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
@@ -75,7 +75,7 @@ async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
 async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyhow::Result<()> {
     let mail = tempfile::tempdir()?;
     std::fs::create_dir(mail.path().join(ADA))?;
-    let maildir = ("MAILDIR", mail.path().to_str().context("no UTF-8")?);
+    let maildir = ("MAILDIR", mail.path().to_str().context("the path is not UTF-8")?);
     let variables = [maildir, TENANT_DOMAINS, SHORT_WAIT];
     let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &variables).await?;
     pipeline.run(&Pipeline::timer()).await?;

@@ -157,7 +157,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     for address in addresses()? {
         std::fs::create_dir(mail.path().join(address))?;
     }
-    let maildir = mail.path().to_str().context("no UTF-8")?;
+    let maildir = mail.path().to_str().context("the path is not UTF-8")?;
     let pipeline =
         Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     pipeline.put_user_map(user_map()).await?;

@@ -234,7 +234,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
     std::fs::write(&other, "not ours")?;
     std::os::unix::fs::symlink(&other, &file)?;
     let from = day(Timestamp::now() - SignedDuration::from_hours(24 * 13));
-    let path = file.to_str().context("no UTF-8")?;
+    let path = file.to_str().context("the path is not UTF-8")?;
     let (code, out, stderr) = report(&pipeline, &["--from", &from, "--html", path]).await?;
     assert!(code == 0 && stderr.contains("The page was written to "), "{out}{stderr}");
     assert_eq!(std::fs::read_to_string(&other)?, "not ours", "the command followed the symbolic link");
