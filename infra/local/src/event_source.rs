@@ -198,12 +198,16 @@ impl Depth {
 /// # Errors
 /// If the server rejects the request.
 pub async fn depth(cloud: &Cloud, queue: &Queue) -> Result<Depth, CloudError> {
+    depth_of(&Client::new(cloud.config()), queue).await
+}
+
+async fn depth_of(client: &Client, queue: &Queue) -> Result<Depth, CloudError> {
     let names = [
         QueueAttributeName::ApproximateNumberOfMessages,
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     ];
-    let request = Client::new(cloud.config()).get_queue_attributes().queue_url(&queue.url);
+    let request = client.get_queue_attributes().queue_url(&queue.url);
     let response =
         request.set_attribute_names(Some(names.to_vec())).send().await.map_err(failed("read the depth of a queue"))?;
     let [visible, in_flight, delayed] = names.map(|name| {
@@ -214,7 +218,7 @@ pub async fn depth(cloud: &Cloud, queue: &Queue) -> Result<Depth, CloudError> {
 }
 
 /// Interval between two reads of the depths.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Waits until the queues are empty and reports their depths meanwhile.
 ///
@@ -224,10 +228,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// # Errors
 /// If the server rejects a request.
 pub async fn drained(cloud: &Cloud, queues: &[Queue], mut progress: impl FnMut(&[Depth])) -> Result<(), CloudError> {
+    let client = Client::new(cloud.config());
     loop {
         let mut depths = Vec::with_capacity(queues.len());
         for queue in queues {
-            depths.push(depth(cloud, queue).await?);
+            depths.push(depth_of(&client, queue).await?);
         }
         progress(&depths);
         if depths.iter().all(|depth| depth.total() == 0) {

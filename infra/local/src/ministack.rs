@@ -4,7 +4,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -12,10 +12,11 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
     time::{Instant, sleep, timeout},
 };
+use uuid::Uuid;
 
 use super::process_group::{Ending, ProcessGroup};
 
@@ -64,8 +65,9 @@ pub enum MinistackError {
 /// A start takes about a second, and longer on a machine that compiles at the same time.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Between the selection of a free port and the server's bind, another process can take the port.
-const PORT_ATTEMPTS: u32 = 5;
+/// Ports for servers: below those that systems give to programs that name none, so that only another server of this kind
+/// can take a port between its selection and the server's bind.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// The part of the log that an error contains.
 const LOG_TAIL_BYTES: u64 = 2_000;
@@ -75,8 +77,44 @@ pub struct Ministack {
     process: Child,
     group: ProcessGroup,
     address: SocketAddr,
+    _port: ReservedPort,
     /// The lock on the state.
     _lock: Option<File>,
+}
+
+/// A TCP port on 127.0.0.1. Other servers of this kind do not select it, because the UDP port of the same number is bound:
+/// the health check would find another run's server there, and the two runs would work on the same queues.
+struct ReservedPort {
+    number: u16,
+    _reservation: UdpSocket,
+}
+
+impl ReservedPort {
+    /// Reserves this port.
+    fn reserve(number: u16) -> Result<Self, MinistackError> {
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => MinistackError::PortTaken(number),
+            _ => io("reserve a port")(error),
+        };
+        let reservation = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).map_err(failed)?;
+        drop(TcpListener::bind((Ipv4Addr::LOCALHOST, number)).map_err(failed)?);
+        Ok(Self { number, _reservation: reservation })
+    }
+
+    /// Reserves a free port.
+    fn any() -> Result<Self, MinistackError> {
+        let count = PORTS.len();
+        let first = usize::from(Uuid::new_v4().as_fields().1) % count;
+        let ports = PORTS.cycle().skip(first).take(count);
+        let mut last = None;
+        for port in ports {
+            match Self::reserve(port) {
+                Err(MinistackError::PortTaken(port)) => last = Some(port),
+                reserved => return reserved,
+            }
+        }
+        Err(MinistackError::PortTaken(last.unwrap_or_default()))
+    }
 }
 
 impl Ministack {
@@ -94,26 +132,15 @@ impl Ministack {
         if !options.program.is_file() {
             return Err(MinistackError::NotInstalled(options.program.clone()));
         }
-        for _ in 1..PORT_ATTEMPTS {
-            match Self::start_once(options).await {
-                Err(MinistackError::Exited { log_tail, .. })
-                    if options.port.is_none() && log_tail.contains("Address already in use") => {}
-                started => return started,
-            }
-        }
-        Self::start_once(options).await
-    }
-
-    async fn start_once(options: &MinistackOptions) -> Result<Self, MinistackError> {
         let lock = match &options.state {
             Some(directory) => Some(lock(directory).await?),
             None => None,
         };
-        let port = free_port(options.port).await?;
+        let port = options.port.map_or_else(ReservedPort::any, ReservedPort::reserve)?;
         let group = ProcessGroup::start(Ending::Gentle).map_err(io("start a process group for ministack"))?;
-        let process = spawn(options, port, &group, lock.as_ref())?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Self { process, group, address, _lock: lock };
+        let process = spawn(options, port.number, &group, lock.as_ref())?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
+        let mut server = Self { process, group, address, _port: port, _lock: lock };
         server.ready(&options.log).await?;
         Ok(server)
     }
@@ -178,16 +205,6 @@ async fn lock(directory: &Path) -> Result<File, MinistackError> {
             Err(TryLockError::WouldBlock) => return Err(MinistackError::StateInUse(directory.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io("lock the state")(error)),
         }
-    }
-}
-
-async fn free_port(requested: Option<u16>) -> Result<u16, MinistackError> {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, requested.unwrap_or(0))).await {
-        Ok(listener) => Ok(listener.local_addr().map_err(io("read the free port"))?.port()),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(MinistackError::PortTaken(requested.unwrap_or(0)))
-        }
-        Err(error) => Err(io("find a free port")(error)),
     }
 }
 

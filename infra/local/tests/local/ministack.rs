@@ -88,6 +88,14 @@ async fn ministack_reports_why_it_cannot_start() {
     let error = Ministack::start(&MinistackOptions { port: Some(port), ..options.clone() }).await.err();
     assert!(matches!(error, Some(MinistackError::PortTaken(p)) if p == port), "{error:?}");
 
+    let running = Ministack::start(&options).await.unwrap();
+    let port: u16 = running.endpoint().rsplit(':').next().unwrap().parse().unwrap();
+    assert!(
+        std::net::UdpSocket::bind(("127.0.0.1", port)).is_err(),
+        "a server that starts beside it could select its port"
+    );
+    running.stop().await.unwrap();
+
     let program = directory.path().join("dies");
     std::fs::write(&program, "#!/bin/sh\necho no memory left\nexit 5\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
