@@ -40,8 +40,8 @@ async fn tenant() -> anyhow::Result<GraphFake> {
 async fn server_error_of_one_item_dead_letters_that_item_only() -> anyhow::Result<()> {
     let graph = tenant().await?;
     let error = Fault::Refuse(Refusal::new(500, "ErrorInternalServerError"));
-    graph.fault(On::kind(Kind::MessageCreate).containing("text of rejected").times(usize::MAX), error);
-    let sample = sample(&["rejected", "good-1", "good-2"])?;
+    graph.fault(On::kind(Kind::MessageCreate).containing("text of WA-rejected").times(usize::MAX), error);
+    let sample = sample(&["WA-rejected", "good-1", "good-2"])?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[SHORT_WAIT]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let [dead_letter] = &pipeline.dead_letters().await?[..] else {
