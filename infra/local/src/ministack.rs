@@ -105,15 +105,9 @@ impl ReservedPort {
     fn any() -> Result<Self, MinistackError> {
         let count = PORTS.len();
         let first = usize::from(Uuid::new_v4().as_fields().1) % count;
-        let ports = PORTS.cycle().skip(first).take(count);
-        let mut last = None;
-        for port in ports {
-            match Self::reserve(port) {
-                Err(MinistackError::PortTaken(port)) => last = Some(port),
-                reserved => return reserved,
-            }
-        }
-        Err(MinistackError::PortTaken(last.unwrap_or_default()))
+        let mut reserved = PORTS.cycle().skip(first).take(count).map(Self::reserve);
+        let is_decided = |reserved: &Result<_, _>| !matches!(reserved, Err(MinistackError::PortTaken(_)));
+        reserved.find(is_decided).unwrap_or(Err(MinistackError::PortTaken(PORTS.start)))
     }
 }
 

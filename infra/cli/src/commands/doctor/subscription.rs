@@ -13,7 +13,7 @@ use cloud_api::MAX_BODY_BYTES;
 use serde_json::Value;
 use source::{
     SourceError,
-    cloud_api::{AccessToken, GraphUrl, MetaAccount, SecretToken, SubscribedApp},
+    cloud_api::{AccessToken, DEFAULT_GRAPH_URL, GraphUrl, MetaAccount, SecretToken, SubscribedApp},
 };
 
 use super::finding::Finding;
@@ -74,12 +74,9 @@ pub(super) async fn check(
     let mut findings = Vec::new();
     for (id, seen_numbers) in accounts {
         let Some(account) = MetaAccount::new(graph.clone(), Arc::clone(&token), id) else {
-            let detail = "not checked: an account's id is not a number";
-            findings.push(Finding::warning(
-                SUBSCRIPTION,
-                detail,
-                "name Meta's id of the account with --business-account",
-            ));
+            let detail = format!("not checked: the account's id {id:?} is not a number");
+            let remedy = "name Meta's id of the account with --business-account";
+            findings.push(Finding::warning(SUBSCRIPTION, detail, remedy));
             continue;
         };
         findings.push(match account.subscribed_apps().await {
@@ -92,7 +89,7 @@ pub(super) async fn check(
             }
             Err(error) => Finding::warning(SUBSCRIPTION, error.to_string(), "run doctor again"),
         });
-        findings.push(numbers(&account, seen_numbers).await);
+        findings.push(numbers(id, &account, seen_numbers).await);
     }
     findings
 }
@@ -103,9 +100,8 @@ fn subscription(account: &str, apps: &[SubscribedApp], url: Option<&str>) -> Fin
     let same = |given: &str| url.is_some_and(|url| given.trim_end_matches('/') == url.trim_end_matches('/'));
     let overrides = || apps.iter().filter_map(|app| app.override_url.as_deref());
     if apps.is_empty() {
-        let remedy = format!(
-            "subscribe the app: POST https://graph.facebook.com/v25.0/{account}/subscribed_apps with the access token"
-        );
+        let remedy =
+            format!("subscribe the app: POST {DEFAULT_GRAPH_URL}/{account}/subscribed_apps with the access token");
         let detail = format!("no app is subscribed to the account {account}, so no webhook is sent");
         Finding::not_ok(SUBSCRIPTION, detail, remedy)
     } else if overrides().any(same) {
@@ -128,9 +124,9 @@ fn subscription(account: &str, apps: &[SubscribedApp], url: Option<&str>) -> Fin
     }
 }
 
-async fn numbers(account: &MetaAccount, numbers: &BTreeSet<String>) -> Finding {
+async fn numbers(id: &str, account: &MetaAccount, numbers: &BTreeSet<String>) -> Finding {
     if numbers.is_empty() {
-        return Finding::skipped(NUMBERS, "not checked: no webhook names a number yet");
+        return Finding::skipped(NUMBERS, format!("not checked: no webhook names a number of account {id} yet"));
     }
     let remedy = "give the system user's token whatsapp_business_messaging for the account: otherwise files cannot be fetched, \
         and WhatsApp keeps them for 7 days";
@@ -146,14 +142,19 @@ async fn numbers(account: &MetaAccount, numbers: &BTreeSet<String>) -> Finding {
         }
     }
     if unusable.is_empty() {
-        return Finding::ok(NUMBERS, format!("the access token may use those of the last webhooks: {}", numbers.len()));
+        return Finding::ok(
+            NUMBERS,
+            format!("the access token may use all {} numbers of account {id} in the last webhooks", numbers.len()),
+        );
     }
-    let ids = unusable.join(", ");
-    Finding::not_ok(NUMBERS, format!("the access token may not use the numbers with Meta's ids {ids}"), remedy)
+    let detail =
+        format!("the access token may not use these numbers of account {id} (Meta's ids): {}", unusable.join(", "));
+    Finding::not_ok(NUMBERS, detail, remedy)
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_config::{BehaviorVersion, SdkConfig};
     use serde_json::json;
 
     use super::*;
@@ -179,7 +180,10 @@ mod tests {
     }
     #[test]
     fn each_account_of_the_webhooks_is_seen_with_its_numbers() {
-        let entry = |account: &str, number: &str| json!({"id": account, "changes": [{"value": {"metadata": {"phone_number_id": number}}}]});
+        let entry = |account: &str, number: &str| {
+            let metadata = json!({"phone_number_id": number});
+            json!({"id": account, "changes": [{"value": {"metadata": metadata}}]})
+        };
         let mut seen = Seen::default();
         seen.add(&json!({"entry": [entry("1", "10"), entry("2", "20")]}));
         seen.add(&json!({"entry": [entry("1", "11"), {"changes": 0}]}));
@@ -188,5 +192,16 @@ mod tests {
         assert_eq!(seen.0, all);
         assert_eq!(seen.only("2").0, BTreeMap::from([("2".to_owned(), numbers(&["20"]))]));
         assert_eq!(Seen::default().only("3").0, BTreeMap::from([("3".to_owned(), numbers(&[]))]));
+    }
+    /// No request is sent: the configuration has no endpoint, region or credentials.
+    #[tokio::test]
+    async fn account_id_that_is_no_number_is_a_warning_with_a_remedy() {
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let graph = DEFAULT_GRAPH_URL.parse().unwrap();
+        let seen = Seen::default().only("WABA");
+        let findings = check((Secrets::new(&config), "secret"), &graph, &seen, None).await;
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.verdict, Verdict::Warning);
+        assert!(finding.detail.contains("WABA") && finding.remedy.is_some(), "{finding:?}");
     }
 }
