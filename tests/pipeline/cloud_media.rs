@@ -45,6 +45,8 @@ impl AccessToken for RotatedToken {
 #[derive(Default)]
 struct MetaServer {
     base: Mutex<String>,
+    /// URL of another server, which must get no request.
+    other: Mutex<String>,
     /// Number of URLs that were returned.
     urls_returned: AtomicU32,
     /// Number of the next requests to a URL that get status 404.
@@ -77,7 +79,12 @@ async fn describe(
             return (StatusCode::BAD_REQUEST, [("retry-after", "7")], r#"{"error":{"code":80007}}"#).into_response();
         }
         "forbidden" => return (StatusCode::FORBIDDEN, r#"{"error":{"code":10}}"#).into_response(),
-        "foreign" => format!("{}/files/{number}", base.replace("127.0.0.1", "localhost")),
+        // The same server by another name, and another server at the same address.
+        "renamed" => format!("{}/files/{number}", base.replace("127.0.0.1", "localhost")),
+        "foreign" => {
+            let other = meta_server.other.lock().expect("a thread panicked while it held the lock");
+            format!("{other}/files/{number}")
+        }
         "redirected" => format!("{base}/redirect"),
         _ => format!("{base}/files/{number}"),
     };
@@ -113,6 +120,12 @@ impl MetaServer {
             .route("/redirect", get(redirect))
             .with_state(Arc::clone(&meta_server));
         let base = serve(router).await?;
+        let record = |State(meta_server): State<Arc<Self>>| async move {
+            meta_server.requests.lock().expect("a thread panicked while it held the lock").push("other".to_owned());
+            "bytes"
+        };
+        let other = serve(Router::new().fallback(record).with_state(Arc::clone(&meta_server))).await?;
+        meta_server.other.lock().expect("a thread panicked while it held the lock").push_str(&other);
         meta_server.base.lock().expect("a thread panicked while it held the lock").push_str(&base);
         Ok(meta_server)
     }
@@ -197,7 +210,7 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
     let fetcher = meta_server.fetcher(&bucket.store)?;
     let at = now();
     for (media, is_configuration) in
-        [("foreign", true), ("forbidden", true), ("redirected", false), ("throttled", false)]
+        [("foreign", true), ("renamed", true), ("forbidden", true), ("redirected", false), ("throttled", false)]
     {
         let task = task(&bucket, &image("messages", &format!("wamid.{media}"), media, b"bytes"), at).await?;
         let error = fetcher.fetch(&task, at).await.err().context("no error")?;
@@ -207,9 +220,10 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
             assert!(!error.to_string().contains(secret), "{secret}: {error}");
         }
     }
+    let requests = meta_server.requests.lock().expect("a thread panicked while it held the lock").clone();
     assert!(
-        !meta_server.requests.lock().expect("a thread panicked while it held the lock").contains(&"file".to_owned()),
-        "a file was requested from another host or after a redirect"
+        !requests.iter().any(|request| request == "file" || request == "other"),
+        "a file was requested from another host or after a redirect: {requests:?}"
     );
     Ok(())
 }

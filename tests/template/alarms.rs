@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use sqs_batch::Work;
 
 use crate::{
+    code::product_code,
     conditions::Parameters,
-    document::{Template, sources, text},
+    document::{Template, text},
 };
 
 /// Returns each alarm: its name without the stack's name, as in the runbook, its logical id, and its properties.
@@ -342,9 +343,7 @@ fn runbook_costs_count_all_alarms_and_metrics() {
 /// A metric that no code counts would never be written, although it is in the list of a function.
 #[test]
 fn metric_is_counted_in_the_code() {
-    let code: String = [sources("functions"), sources("shared")].concat().into_iter().map(|(_, text)| text).collect();
-    // rustfmt may break the line anywhere.
-    let code: String = code.split_whitespace().collect();
+    let code: String = product_code().into_values().collect();
     for metric in Metric::ALL {
         assert!(code.contains(&format!("metrics::add(Metric::{},", metric.as_str())), "nothing counts {metric:?}");
     }

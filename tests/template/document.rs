@@ -1,7 +1,7 @@
 //! Reads template.yaml as JSON: a tag of CloudFormation becomes the object that it abbreviates, and each `Fn::ForEach`
 //! is expanded.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
@@ -26,26 +26,6 @@ pub(crate) fn folders(path: &str) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Returns every Rust file under a folder, as path and text.
-pub(crate) fn sources(path: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder)).unwrap_or_else(|error| panic!("{folder}: {error}")).flatten() {
-            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if path.ends_with(".rs") {
-                let text = text(&path);
-                found.push((path, text));
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no source under {path}");
-    found.sort();
-    found
 }
 
 /// A template of CloudFormation as JSON.
@@ -106,13 +86,27 @@ impl Template {
         named.collect()
     }
 
+    /// Returns the conditions to which resources, outputs, expressions and other conditions refer.
+    pub(crate) fn referenced_conditions(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        visit_members(&self.0, &mut |key, value| {
+            let condition = match key {
+                "Condition" => value.as_str(),
+                "Fn::If" => value[0].as_str(),
+                _ => None,
+            };
+            found.extend(condition.map(str::to_owned));
+        });
+        found
+    }
+
     /// Returns the logical ids to which the expressions of the template refer.
     pub(crate) fn referenced_ids(&self) -> Vec<String> {
         let mut found = Vec::new();
         visit_members(&self.0, &mut |key, value| {
             let Some(text) = value.as_str() else { return };
             match key {
-                "Ref" | "Condition" => found.push(text.to_owned()),
+                "Ref" => found.push(text.to_owned()),
                 "Fn::GetAtt" => found.extend(text.split('.').next().map(str::to_owned)),
                 "Fn::Sub" => found.extend(variables(text)),
                 _ => {}

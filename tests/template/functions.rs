@@ -1,12 +1,16 @@
 //! The functions, their environment, and what triggers them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    process::Command,
+};
 
 use archiver::connection::{MAPPING, parameter};
 use runtime::{LogLevel, Variables};
 use serde_json::{Value, json};
 
-use crate::document::{Template, folders, text};
+use crate::document::{Template, folders, root, text};
 
 /// Variables that only the one-machine run and the tests set: a function in AWS stores no files and finds Graph by
 /// `GRAPH_CLOUD`.
@@ -35,18 +39,38 @@ fn environment<'a>(template: &'a Template, properties: &'a Value) -> BTreeMap<&'
     function_variables.iter().chain(common).map(|(name, value)| (name.as_str(), value)).collect()
 }
 
+/// Returns the binaries of the workspace, each with the manifest of its crate.
+fn binaries() -> BTreeSet<(PathBuf, String)> {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo does not start");
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo metadata is not JSON");
+    let mut found = BTreeSet::new();
+    for package in metadata["packages"].as_array().expect("no packages") {
+        let manifest = package["manifest_path"].as_str().expect("no manifest");
+        let targets = package["targets"].as_array().expect("no targets").iter();
+        let binaries = targets.filter(|target| target["kind"] == json!(["bin"]));
+        found.extend(binaries.filter_map(|target| Some((manifest.into(), target["name"].as_str()?.to_owned()))));
+    }
+    found
+}
+
 #[test]
 fn every_function_folder_is_deployed_and_nothing_else() {
     let template = Template::read();
     let mut deployed: Vec<_> = template.functions().into_iter().map(|(binary, ..)| binary.to_owned()).collect();
     deployed.sort();
     assert_eq!(deployed, folders("functions"));
+    let binaries = binaries();
     for (binary, id, properties) in template.functions() {
         // `sam deploy` packages what `make build` built; with a build method, `sam build` would build something else.
         assert!(template.section("Resources")[id].get("Metadata").is_none(), "{binary}");
         assert_eq!(properties["CodeUri"], format!("target/lambda/{binary}"));
         assert_eq!(properties["FunctionName"], json!({"Fn::Sub": format!("${{AWS::StackName}}-{binary}")}));
-        assert!(text(&format!("functions/{binary}/Cargo.toml")).contains(&format!("name = \"{binary}\"")));
+        let manifest = root().canonicalize().expect("no folder").join(format!("functions/{binary}/Cargo.toml"));
+        assert!(binaries.contains(&(manifest, binary.to_owned())), "functions/{binary} builds no {binary}");
     }
     let global = &template.section("Globals")["Function"];
     assert_eq!(global["Handler"], "bootstrap");
@@ -172,16 +196,22 @@ fn every_parameter_is_used_and_shown_in_one_group() {
         assert!(parameter["Description"].is_string(), "{name}");
     }
     assert_eq!(shown.len(), template.section("Parameters").len());
-    for condition in template.section("Conditions").keys() {
-        let text = text("template.yaml");
-        assert!(
-            text.contains(&format!("[{condition},"))
-                || text.contains(&format!("- {condition}\n"))
-                || text.contains(&format!("Condition: {condition}\n"))
-                || text.contains(&format!("!Condition {condition}")),
-            "{condition} is not used"
-        );
-    }
+    let conditions: BTreeSet<_> = template.section("Conditions").keys().cloned().collect();
+    assert_eq!(template.referenced_conditions(), conditions, "left: used, right: defined");
+}
+
+/// The name of one condition may begin with the name of another.
+#[test]
+fn unused_condition_with_a_longer_namesake_is_detected() {
+    let text = text("template.yaml");
+    let section = "\nConditions:\n";
+    assert_eq!(text.matches(section).count(), 1);
+    let template = Template::parse(&text.replace(section, &format!("{section}  ByTop: !Equals [a, b]\n")));
+    assert!(
+        template.section("Conditions").contains_key("ByTop") && template.section("Conditions").contains_key("ByTopic")
+    );
+    let used = template.referenced_conditions();
+    assert!(used.contains("ByTopic") && !used.contains("ByTop"), "{used:?}");
 }
 
 /// Returns a number, or both numbers of an `Fn::If`, by their condition.

@@ -1,6 +1,7 @@
 //! Compares template.yaml with the code that it deploys.
 
 mod alarms;
+mod code;
 mod conditions;
 mod deploying;
 mod document;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::document::{Template, sources, text};
+use crate::{
+    code::product_code,
+    document::{Template, text},
+};
 
 /// Role, action and resource, in the notation of infra/deploy/PERMISSIONS.md.
 type Permission = (String, String, String);
@@ -216,6 +219,7 @@ fn permissions_match_their_documentation() {
     assert!(not_granted.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {not_granted:?}");
     assert_eq!(rows.len(), documented.len(), "a row is repeated");
 
+    let files = product_code();
     for (permission, needed) in rows {
         let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
         let condition = mark.map(|(_, condition)| (*condition).to_owned());
@@ -227,7 +231,7 @@ fn permissions_match_their_documentation() {
         match needed.split_once(".rs `") {
             Some((path, rest)) => {
                 let call = rest.split('`').next().expect("no call");
-                let code: String = text(&format!("{path}.rs")).split_whitespace().collect();
+                let code = files.get(&format!("{path}.rs")).unwrap_or_else(|| panic!("{path}.rs is no product code"));
                 let call: String = call.split_whitespace().collect();
                 assert!(code.contains(&call), "{role} {action}: {path}.rs no longer has {call}");
                 assert!(!is_by_aws, "{role} {action}: the row names code, but AWS itself makes this call");
@@ -248,11 +252,10 @@ fn permissions_match_their_documentation() {
 #[test]
 fn calls_of_the_code_match_the_granted_permissions() {
     let mut called = BTreeSet::new();
-    for (path, code) in [sources("functions"), sources("shared")].concat() {
+    for (path, code) in product_code() {
         if !code.contains("aws_sdk_") {
             continue;
         }
-        let code: String = code.split_whitespace().collect();
         for prefix in ["self.client.", "self.0."] {
             for call in code.split(prefix).skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name) {
                 let action = SDK_CALLS.iter().find(|(name, _)| *name == call);
@@ -270,21 +273,17 @@ fn calls_of_the_code_match_the_granted_permissions() {
     assert_eq!(called, used);
 }
 
-/// Returns the source folder of a crate. A folder inside a source folder is returned unchanged.
-fn source_folder(folder: &str) -> String {
-    if folder.contains("/src/") { folder.to_owned() } else { format!("{folder}/src") }
-}
-
 /// The test above compares all roles together; this one compares each function with its own role.
 #[test]
 fn calls_of_each_function_match_its_role() {
     let granted = granted_permissions(&Template::read());
+    let files = product_code();
     for (role, folders) in CRATES_BY_ROLE {
-        let code = folders.iter().flat_map(|folder| sources(&source_folder(folder)));
+        let is_in_role = |path: &str| folders.iter().any(|folder| path.starts_with(&format!("{folder}/")));
         // The other functions link the receiver's part of the source and do not call it.
         let is_called = |path: &str| *role == "ReceiveRole" || !path.starts_with("shared/source/src/cloud_api/media/");
-        let code: String = code.filter(|(path, _)| is_called(path)).map(|(_, code)| code).collect();
-        let code: String = code.split_whitespace().collect();
+        let code = files.iter().filter(|(path, _)| is_in_role(path) && is_called(path));
+        let code: String = code.map(|(_, code)| code.as_str()).collect();
         let called = ADAPTER_CALLS.iter().filter(|(call, _)| code.contains(call)).flat_map(|(_, actions)| *actions);
         let called: BTreeSet<_> = called.copied().collect();
         let used = granted
