@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use harness::{ItemSource, MailSystem, Pipeline};
-use jiff::Timestamp;
+use harness::{ACCESS_TOKEN, ItemSource, MailSystem, Pipeline};
+use jiff::{SignedDuration, Timestamp};
 use local::{
     sample_source::user_map,
     webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, sign, wamid, webhook_secret},
 };
 use mail_parser::{MessageParser, MimeHeaders};
-use model::keys;
+use model::{Sha256, keys};
 use serde_json::{Value, json};
 
 use crate::{
@@ -349,6 +349,63 @@ async fn doctor_checks_the_subscription_and_numbers_at_meta() -> anyhow::Result<
     assert_contains(doctor(&[]).await?, &["ok       subscription at Meta", "670843887433847, 52565"]);
     meta.rotate("another");
     assert_contains(doctor(&[]).await?, &["warning  subscription at Meta", "NOT OK   numbers at Meta", "renew it"]);
+    Ok(())
+}
+
+/// The accounts share the token of the secret. One has no subscription, and the token does not see the one whose only
+/// webhook came on an earlier day.
+#[tokio::test]
+async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
+    const SUBSCRIBED: &str = "900100200300401";
+    const NOT_SUBSCRIBED: &str = "900100200300402";
+    const NOT_SEEN: &str = "900100200300403";
+    let pipeline = pipeline(&[]).await?;
+    let (function_url, sender) = pipeline.start_function_url(2).await?;
+    let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
+    meta.add_account(SUBSCRIBED, Some("52565"), Some(function_url.url()));
+    meta.add_account(NOT_SUBSCRIBED, None, None);
+    let body_of = |account: &str, number: &str| {
+        let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": number}});
+        let entry = json!([{"id": account, "changes": [{"field": "messages", "value": value}]}]);
+        json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
+    };
+    let earlier = Timestamp::now() - SignedDuration::from_hours(48);
+    let body = body_of(NOT_SEEN, "5550003");
+    pipeline.put(&keys::webhook_body(earlier, &Sha256::of(&body)), body).await?;
+    sender.deliver(&body_of(SUBSCRIBED, "700800900100201")).await?;
+    sender.deliver(&body_of(NOT_SUBSCRIBED, "5550002")).await?;
+    let findings = async || {
+        let (_, out, error) =
+            archiver_with(&pipeline, &["doctor", "--json"], &[("RECEIVE_URL", function_url.url())]).await?;
+        for token in [ACCESS_TOKEN, "another-token"] {
+            assert!(!out.contains(token) && !error.contains(token), "doctor prints a token: {out}{error}");
+        }
+        let printed: Value = serde_json::from_str(&out).with_context(|| error)?;
+        let findings = printed["findings"].as_array().context("no findings")?.clone();
+        let at_meta = findings
+            .into_iter()
+            .filter(|finding| finding["check"].as_str().is_some_and(|check| check.ends_with("at Meta")));
+        let name = |finding: Value| -> Option<(String, String, String)> {
+            let detail = finding["detail"].as_str()?;
+            let named = [SUBSCRIBED, NOT_SUBSCRIBED, NOT_SEEN].into_iter().filter(|account| detail.contains(account));
+            let [account] = named.collect::<Vec<_>>()[..] else { return None };
+            Some((account.to_owned(), finding["check"].as_str()?.to_owned(), finding["verdict"].as_str()?.to_owned()))
+        };
+        let named: Option<Vec<_>> = at_meta.map(name).collect();
+        named.with_context(|| format!("a finding does not name one account: {printed}"))
+    };
+    let expected = |verdicts: [(&str, &str, &str); 3]| -> Vec<_> {
+        let each = verdicts.into_iter().flat_map(|(account, subscription, numbers)| {
+            [(account, "subscription at Meta", subscription), (account, "numbers at Meta", numbers)]
+        });
+        each.map(|(account, check, verdict)| (account.to_owned(), check.to_owned(), verdict.to_owned())).collect()
+    };
+    let all = [(SUBSCRIBED, "ok", "ok"), (NOT_SUBSCRIBED, "not-ok", "not-ok"), (NOT_SEEN, "warning", "not-ok")];
+    assert_eq!(findings().await?, expected(all));
+    // Meta rejects the token, so that every request fails.
+    meta.rotate("another-token");
+    let all = [SUBSCRIBED, NOT_SUBSCRIBED, NOT_SEEN].map(|account| (account, "warning", "not-ok"));
+    assert_eq!(findings().await?, expected(all));
     Ok(())
 }
 

@@ -51,7 +51,7 @@ pub async fn discard(
                 let mut details = dead_letter.to_json();
                 details["copy"] = json!(copy);
                 details["has"] = json!(outcome.as_ref().map_or(0, |outcome| outcome.mailboxes.len()));
-                details["missing"] = missing(outcome.as_ref());
+                details["missing"] = missing(outcome.as_ref(), Timestamp::now());
                 report(&dead_letter, details)?;
             }
         }
@@ -63,9 +63,9 @@ pub async fn discard(
     result.map(|()| done)
 }
 
-/// Returns the mailboxes that lack the item; `null` if no mailbox has it or the outcome is not final.
-fn missing(outcome: Option<&Outcome>) -> Value {
-    let decided = |outcome: &&Outcome| match outcome.state(Timestamp::now()) {
+/// Returns the mailboxes that lack the item; `null` if no mailbox has it or the outcome is not final at this time.
+fn missing(outcome: Option<&Outcome>, now: Timestamp) -> Value {
+    let decided = |outcome: &&Outcome| match outcome.state(now) {
         LeaseState::Complete => true,
         LeaseState::DeadLettered(_) => !outcome.mailboxes.is_empty() && !outcome.failed.is_empty(),
         LeaseState::Unleased | LeaseState::Leased { .. } | LeaseState::Waiting { .. } => false,
@@ -94,4 +94,76 @@ async fn write_copy(store: &Store, dead_letter: &DeadLetterMessage) -> anyhow::R
     let put = Put { key: &key, bytes, content_type: "application/json", sha256: None };
     store.put(put, Condition::Always).await?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use model::{DeadLetterSource, FailedMailbox, FiledMailbox, FilingResult, Reason, Stage};
+
+    use super::*;
+
+    const ADA: &str = "ada@example.com";
+    const BOB: &str = "bob@example.com";
+
+    fn now() -> Timestamp {
+        "2026-11-22T07:00:00Z".parse().unwrap()
+    }
+
+    /// Returns the dead letter of an item that was filed for Ada and rejected for Bob.
+    fn filed_in_part() -> Outcome {
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.mailboxes.push(FiledMailbox {
+            id: Some("1".to_owned()),
+            address: ADA.parse().unwrap(),
+            primary: None,
+            result: FilingResult::Imported,
+            message: "AAMk".to_owned(),
+            at: now(),
+        });
+        outcome.failed.push(FailedMailbox {
+            address: BOB.parse().unwrap(),
+            reason: Reason::MailboxFull,
+            since: None,
+            checks: 0,
+            last_check: None,
+        });
+        let source = DeadLetterSource::new("m".to_owned(), "20261122T070000Z-daily-1".parse().unwrap(), now());
+        outcome.dead_letter(Stage::Import, Reason::MailboxFull, source);
+        outcome
+    }
+
+    #[test]
+    fn discard_names_missing_mailboxes_of_a_final_outcome() {
+        assert_eq!(missing(Some(&filed_in_part()), now()), json!([BOB]));
+        let mut complete = filed_in_part();
+        complete.failed.clear();
+        complete.complete();
+        assert_eq!(missing(Some(&complete), now()), json!([]));
+        let mut nowhere = filed_in_part();
+        nowhere.mailboxes.clear();
+        for (outcome, reason) in [(None, "no outcome"), (Some(&nowhere), "no mailbox has the item")] {
+            assert_eq!(missing(outcome, now()), Value::Null, "{reason}");
+        }
+    }
+
+    /// The function that works on a replay, or a copy that may still appear, can change the list until the lease has
+    /// expired. After that the outcome is final again, because the function has ended without a decision.
+    #[test]
+    fn discard_names_no_mailboxes_until_the_lease_has_expired() {
+        let until = now() + SignedDuration::from_mins(1);
+        let mut leased = filed_in_part();
+        leased.acquire("import".to_owned(), until);
+        let mut waiting = leased.clone();
+        waiting.wait(until);
+        for held in [leased, waiting] {
+            assert_eq!(missing(Some(&held), now()), Value::Null, "{:?}", held.lease);
+            assert_eq!(missing(Some(&held), until), json!([BOB]), "{:?}", held.lease);
+        }
+        // A first attempt that has not ended decides nothing.
+        let mut first = filed_in_part();
+        (first.dead_letter, first.dead_letter_source) = (None, None);
+        first.acquire("import".to_owned(), until);
+        assert_eq!(missing(Some(&first), until), Value::Null);
+    }
 }

@@ -22,7 +22,7 @@ const SUBSCRIPTION: &str = "subscription at Meta";
 const NUMBERS: &str = "numbers at Meta";
 
 /// Bodies in which ids are looked for.
-const MAX_BODIES: usize = 20;
+pub(super) const MAX_BODIES: usize = 20;
 
 const PERMISSION: &str =
     "give the system user's token whatsapp_business_management for this account, and compare the id of the account";
@@ -85,9 +85,9 @@ pub(super) async fn check(
                 Finding::warning(SUBSCRIPTION, format!("the access token does not see the account {id}"), PERMISSION)
             }
             Err(error @ SourceError::Configuration { .. }) => {
-                Finding::warning(SUBSCRIPTION, error.to_string(), PERMISSION)
+                Finding::warning(SUBSCRIPTION, format!("account {id}: {error}"), PERMISSION)
             }
-            Err(error) => Finding::warning(SUBSCRIPTION, error.to_string(), "run doctor again"),
+            Err(error) => Finding::warning(SUBSCRIPTION, format!("account {id}: {error}"), "run doctor again"),
         });
         findings.push(numbers(id, &account, seen_numbers).await);
     }
@@ -136,9 +136,9 @@ async fn numbers(id: &str, account: &MetaAccount, numbers: &BTreeSet<String>) ->
             Ok(true) => {}
             Ok(false) => unusable.push(number.as_str()),
             Err(error @ SourceError::Configuration { .. }) => {
-                return Finding::not_ok(NUMBERS, error.to_string(), remedy);
+                return Finding::not_ok(NUMBERS, format!("account {id}: {error}"), remedy);
             }
-            Err(error) => return Finding::warning(NUMBERS, error.to_string(), "run doctor again"),
+            Err(error) => return Finding::warning(NUMBERS, format!("account {id}: {error}"), "run doctor again"),
         }
     }
     if unusable.is_empty() {

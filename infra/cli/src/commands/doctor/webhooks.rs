@@ -176,12 +176,13 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
     }
 }
 
-/// Finds the newest body of a webhook, and the others of its day.
+/// Finds the newest body of a webhook, and the bodies of its day and of as many days before as are needed for the other
+/// checks: shortly after midnight, a day has few.
 async fn last(store: &Store) -> (Finding, Vec<Listed>) {
     let now = Timestamp::now();
+    let mut bodies: Vec<Listed> = Vec::new();
     for days in 0..DAYS_SEARCHED {
         let prefix = keys::webhooks_day(now - SignedDuration::from_hours(24 * days));
-        let mut bodies = Vec::new();
         let listed = store.list(&prefix, |page| {
             bodies.extend(page);
             async { Ok::<_, StoreError>(()) }
@@ -190,15 +191,18 @@ async fn last(store: &Store) -> (Finding, Vec<Listed>) {
             let remedy = "allow these credentials s3:ListBucket on the bucket";
             return (Finding::not_ok(LAST, error.to_string(), remedy), Vec::new());
         }
-        if let Some(newest) = bodies.iter().map(|body| body.last_modified).max() {
-            let age = now.duration_since(newest);
-            let seen = format!("{newest:.0} ({} ago)", ago(age));
-            let finding = if age > MAX_AGE { Finding::warning(LAST, seen, SUBSCRIBE) } else { Finding::ok(LAST, seen) };
-            return (finding, bodies);
+        if bodies.len() >= subscription::MAX_BODIES {
+            break;
         }
     }
-    let detail = format!("none in the last {} days", DAYS_SEARCHED - 1);
-    (Finding::warning(LAST, detail, SUBSCRIBE), Vec::new())
+    let Some(newest) = bodies.iter().map(|body| body.last_modified).max() else {
+        let detail = format!("none in the last {} days", DAYS_SEARCHED - 1);
+        return (Finding::warning(LAST, detail, SUBSCRIBE), bodies);
+    };
+    let age = now.duration_since(newest);
+    let seen = format!("{newest:.0} ({} ago)", ago(age));
+    let finding = if age > MAX_AGE { Finding::warning(LAST, seen, SUBSCRIBE) } else { Finding::ok(LAST, seen) };
+    (finding, bodies)
 }
 
 const SUBSCRIBE: &str = "write a message to one of the numbers. If none comes, subscribe Meta's app to the WhatsApp Business Account and to \
