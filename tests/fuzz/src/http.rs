@@ -33,6 +33,8 @@ pub(crate) struct Servers {
 #[derive(Default)]
 struct Script {
     responses: VecDeque<GivenResponse>,
+    /// The bodies that were sent, in their order.
+    sent: Vec<Vec<u8>>,
     /// `true` if the other server received credentials.
     has_leaked: bool,
 }
@@ -64,12 +66,23 @@ impl Servers {
             }
             response
         };
-        *lock(&self.script) = Script { responses: responses.map(allowed).collect(), has_leaked: false };
+        *lock(&self.script) = Script { responses: responses.map(allowed).collect(), ..Script::default() };
     }
 
     /// Asserts that the other server received no credentials.
     pub(crate) fn assert_no_credentials_leaked(&self) {
         assert!(!lock(&self.script).has_leaked, "credentials were sent to another host");
+    }
+
+    /// Asserts that the body of the last response, which an adapter has accepted, has at most this number of bytes.
+    pub(crate) fn assert_last_body_within(&self, max_bytes: u64) {
+        let bytes = lock(&self.script).sent.last().map_or(0, Vec::len);
+        assert!(bytes as u64 <= max_bytes, "a body of {bytes} bytes was accepted, and the limit is {max_bytes}");
+    }
+
+    /// Returns the bodies that were sent, in their order.
+    pub(crate) fn sent_bodies(&self) -> Vec<Vec<u8>> {
+        lock(&self.script).sent.clone()
     }
 
     /// Parses a response of the input.
@@ -116,17 +129,25 @@ fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
 
 /// Sends the next response.
 async fn respond_next(State(script): State<Arc<Mutex<Script>>>) -> Response {
-    let next = lock(&script).responses.pop_front();
-    let Some(next) = next else { return respond(StatusCode::BAD_REQUEST, Vec::new(), Vec::new()) };
+    let mut script = lock(&script);
+    let Some(next) = script.responses.pop_front() else {
+        return respond(StatusCode::BAD_REQUEST, Vec::new(), Vec::new());
+    };
+    script.sent.push(next.body.clone());
     respond(next.status, next.headers, next.body)
 }
 
-/// Records for the other server if it received credentials in a header or in the body, and sends the next response.
+/// Records for the other server if it received credentials in the URL, a header or the body, and sends the next
+/// response.
 async fn record_credentials_and_respond(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let has_secret = body.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-    lock(&script).has_leaked |= has_secret || parts.headers.contains_key(AUTHORIZATION);
+    let has_secret = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    let has_leaked = parts.headers.contains_key(AUTHORIZATION)
+        || parts.headers.values().any(|value| has_secret(value.as_bytes()))
+        || has_secret(parts.uri.to_string().as_bytes())
+        || has_secret(&body);
+    lock(&script).has_leaked |= has_leaked;
     respond_next(State(script)).await
 }
 

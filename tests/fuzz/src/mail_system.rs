@@ -8,6 +8,7 @@ use mailbox::{
     entra::{Cloud, Credentials, EntraSecret},
     graph::{Graph, GraphConfig},
 };
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::http::{SECRET, Servers};
@@ -55,13 +56,14 @@ pub fn graph(input: &[u8]) {
         // A large message takes a hundred times as long, so it is used only if a response may have an upload URL.
         let is_large =
             input.windows(UPLOAD_URL_MEMBER.len()).any(|window| window.eq_ignore_ascii_case(UPLOAD_URL_MEMBER));
-        runtime.block_on(find_and_file(&servers.url, is_large));
+        runtime.block_on(find_and_file(servers, is_large));
         servers.assert_no_credentials_leaked();
     });
 }
 
 /// Finds a mailbox and files a message in it twice.
-async fn find_and_file(url: &str, is_large: bool) {
+async fn find_and_file(servers: &Servers, is_large: bool) {
+    let url = &servers.url;
     let mut config = GraphConfig::new(Cloud::Global, "tenant", "11111111-2222-3333-4444-555555555555");
     config.graph_url = url.parse().ok();
     config.login_url = url.parse().ok();
@@ -74,13 +76,29 @@ async fn find_and_file(url: &str, is_large: bool) {
         Ok(None) => return,
         Err(error) => return assert_no_secrets(&error),
     };
-    assert_eq!(mailbox.address, address);
+    assert!(
+        servers.sent_bodies().iter().any(|body| names_address(body)),
+        "a mailbox was found, although no response has its address"
+    );
     let message = message(if is_large { FILE_BYTES } else { 3 });
     for attempt in [Attempt::First, Attempt::Retry] {
         if let Err(error) = graph.file(&mailbox, &message, attempt).await {
             assert_no_secrets(&error);
         }
     }
+}
+
+/// Returns whether a JSON body has the address as a text, which may have the prefix of a proxy address.
+fn names_address(body: &[u8]) -> bool {
+    fn is_in(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.rsplit(':').next().is_some_and(|text| text.eq_ignore_ascii_case(ADDRESS)),
+            Value::Array(values) => values.iter().any(is_in),
+            Value::Object(members) => members.values().any(is_in),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    serde_json::from_slice(body).is_ok_and(|value| is_in(&value))
 }
 
 /// Asserts that an error is short and contains neither secrets nor content.

@@ -7,10 +7,13 @@ use eml_drop::{
     read,
 };
 use jiff::Timestamp;
-use model::{Captured, Sha256};
+use model::{Captured, Problem, Sha256};
 
 /// Upper bound on the bytes of one file of a zip.
 const FILE_MAX_BYTES: u64 = 64 << 10;
+
+/// A field that mail servers add at the beginning of a mail.
+const TRANSPORT_FIELD: &[u8] = b"Received: from a.example by b.example; Sun, 22 Nov 2026 07:00:00 +0000\r\n";
 
 fn profiles() -> [Profile; 2] {
     let generic =
@@ -23,12 +26,16 @@ fn profiles() -> [Profile; 2] {
 pub fn eml_drop(input: &[u8]) {
     for profile in profiles() {
         let (id, sha256) = (item_id(input, &profile), Sha256::of(input));
-        assert!(has_same_content(input, input, &profile), "the same mail gave different items");
         let file = "inbox/sftp/mail.eml";
         let delivered = Delivered { id: &id, file, name: None, received: Timestamp::UNIX_EPOCH, sha256 };
         let Ok(value) = read(input, &profile, &delivered) else { continue };
         let captured = Captured::from_value(value, &id).unwrap_or_else(|error| panic!("not an item: {error}"));
         assert_eq!(captured.item.id, id);
+        let transported = [TRANSPORT_FIELD, input].concat();
+        assert!(
+            has_same_content(input, &transported, &profile),
+            "the same mail with a field of transport is another one"
+        );
         let mut evidence_count = 0;
         for declared in &captured.item.attachments {
             let bytes = attachment(input, &declared.id).expect("a file of the item is not in the mail");
@@ -46,11 +53,11 @@ pub fn eml_drop_zip(input: &[u8]) {
     let (mut manifest, mut entries) = (None, Vec::new());
     for (index, (name, kind)) in names.into_iter().enumerate() {
         let bytes = package.read(index, FILE_MAX_BYTES);
+        assert!(bytes.as_ref().map_or(0, Vec::len) as u64 <= FILE_MAX_BYTES, "a file exceeds the limit");
         match (kind, bytes) {
             (Kind::Manifest, Ok(bytes)) => manifest = Some(Manifest::parse(&bytes)),
             (Kind::Mail, Ok(bytes)) if bytes.is_empty() => entries.push(Entry::Empty(name)),
             (Kind::Mail, Ok(bytes)) => {
-                assert!(bytes.len() as u64 <= FILE_MAX_BYTES);
                 eml_drop(&bytes);
                 entries.push(Entry::Read(name));
             }
@@ -59,7 +66,15 @@ pub fn eml_drop_zip(input: &[u8]) {
         }
     }
     let problems = examine(manifest.as_ref(), true, &entries);
-    assert!(problems.iter().all(|problem| !problem.sentence().is_empty()));
+    for problem in &problems {
+        let stored = serde_json::to_string(problem).expect("the problem cannot be serialized");
+        assert_eq!(serde_json::from_str::<Problem>(&stored).ok().as_ref(), Some(problem), "{stored}");
+    }
+    for entry in &entries {
+        let (Entry::Empty(name) | Entry::Unreadable(name, _)) = entry else { continue };
+        let is_about = |problem: &Problem| matches!(problem, Problem::Empty { name: about } | Problem::Unreadable { name: about, .. } if about == name);
+        assert!(problems.iter().any(is_about), "no problem is about {name:?}");
+    }
     if problems.is_empty() {
         let manifest = manifest.expect("a zip without a manifest was accepted");
         assert_eq!(manifest.count, Some(entries.len() as u64));

@@ -6,11 +6,14 @@ use cloud_api::{
 };
 use jiff::Timestamp;
 use model::{ItemError, ItemJson, Sha256};
+use ring::hmac;
+
+const APP_SECRET: &str = "app-secret-for-tests";
 
 /// Tests the body of a webhook. Every event that becomes an item can be read, keeps its bytes as evidence, and has the
 /// same id each time.
 pub fn webhook(input: &[u8]) {
-    assert!(!signature_matches(input, "sha256=00", &AppSecret::new("secret")));
+    assert_only_signed_body_matches(input);
     let nested: PayloadPath = "eventDetails.rawEvent".parse().expect("the path is invalid");
     for path in [PayloadPath::default(), nested] {
         if let Ok(webhook) = entries(input, &path) {
@@ -23,6 +26,18 @@ pub fn webhook(input: &[u8]) {
     if let Ok(webhook) = aws_entries(input) {
         assert_events_readable(&webhook);
     }
+}
+
+/// Asserts that the signature of a body matches, and neither another signature nor the same one for another body.
+fn assert_only_signed_body_matches(body: &[u8]) {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, APP_SECRET.as_bytes()), body);
+    let mut tag: [u8; 32] = tag.as_ref().try_into().expect("the signature has another length");
+    let secret = AppSecret::new(APP_SECRET);
+    let header = |tag| format!("sha256={}", Sha256::from(tag));
+    assert!(signature_matches(body, &header(tag), &secret), "the signature of the body does not match");
+    assert!(!signature_matches(&[body, b" "].concat(), &header(tag), &secret), "a longer body has the same signature");
+    tag[31] ^= 1;
+    assert!(!signature_matches(body, &header(tag), &secret), "another signature matches");
 }
 
 /// Writes an event as a stored object and reads the object.
