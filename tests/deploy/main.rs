@@ -4,6 +4,7 @@
 
 mod api;
 mod bootstraps;
+mod cloudformation;
 mod lifecycle;
 mod stack;
 
@@ -73,7 +74,8 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     graph.revoke_tokens();
     let since = Timestamp::now();
     let enabled = [("ArchiverUrl", archive.url()), ("ScheduleState", "ENABLED"), ("Schedule", "rate(1 minute)")];
-    account.deploy(&[&mailboxes[..], &enabled].concat()).await?;
+    let release = account.releases()?.pop().context("no package")?;
+    account.update(&release, &[&mailboxes[..], &enabled].concat()).await?;
     let outputs = account.outputs().await?;
     assert_schedule(&account, &outputs, "ENABLED", "rate(1 minute)").await?;
     let login = json!({"username": credentials.username, "password": credentials.password});

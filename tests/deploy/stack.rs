@@ -42,9 +42,19 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Starts an account with the real bootstraps.
+    /// Starts an account with the real bootstraps, without their symbols: what is deployed has none either, and a package
+    /// takes half the time.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        Self::start_with(bootstrap).await
+        let directory = TempDir::new()?;
+        for function in FUNCTIONS {
+            let (program, stripped) = (bootstrap(function)?, directory.path().join(function));
+            let status = Command::new("strip").arg("-o").arg(stripped).arg(&program).status().await;
+            let status = status.context("strip is missing; it comes with the linker, in the package binutils")?;
+            ensure!(status.success(), "strip {}: {status}", program.display());
+        }
+        let mut account = Self::start_with(|function| Ok(directory.path().join(function))).await?;
+        account.bootstrap_directory = Some(directory);
+        Ok(account)
     }
 
     /// Starts an account whose functions are never invoked: each bootstrap is only the header of a program.
@@ -86,7 +96,7 @@ impl Account {
     /// Deploys as `make deploy` does after its build, with these changes to the example's parameters. Returns the
     /// output of `infra/deploy/deploy-stack`.
     pub(crate) async fn deploy(&self, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
-        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        fs::write(self.directory().join("samconfig.toml"), samconfig(parameters)?)?;
         let stdout = self.run("infra/deploy/deploy-stack", &["--no-confirm-changeset"]).await?;
         self.api.set_numeric_concurrency().await?;
         Ok(stdout)
@@ -94,20 +104,20 @@ impl Account {
 
     /// Deploys with code that AWS Signer signs with a profile, as `make deploy SIGNING_PROFILE=…` does.
     pub(crate) async fn deploy_signed(&self, profile: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
-        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        fs::write(self.directory().join("samconfig.toml"), samconfig(parameters)?)?;
         let signing = [("SIGNING_PROFILE", profile)];
         self.run_with("infra/deploy/deploy-stack", &["--no-confirm-changeset"], &signing).await
     }
 
     /// Changes the parameters of a deployed package and deploys the same package again.
     pub(crate) async fn update(&self, release: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
-        fs::write(self.directory.path().join("samconfig.toml"), samconfig(parameters)?)?;
+        fs::write(self.directory().join("samconfig.toml"), samconfig(parameters)?)?;
         self.roll_back(release).await
     }
 
     /// Returns the text of a package.
     pub(crate) fn package(&self, release: &str) -> anyhow::Result<String> {
-        Ok(fs::read_to_string(self.directory.path().join(format!("deployed/{release}.yaml")))?)
+        Ok(fs::read_to_string(self.directory().join(format!("deployed/{release}.yaml")))?)
     }
 
     /// Deploys an earlier package, as `make rollback` does.
@@ -119,7 +129,7 @@ impl Account {
 
     /// Returns the packages that were deployed, the oldest first.
     pub(crate) fn releases(&self) -> anyhow::Result<Vec<String>> {
-        let files = fs::read_dir(self.directory.path().join("deployed"))?;
+        let files = fs::read_dir(self.directory().join("deployed"))?;
         let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
         let mut releases: Vec<_> = names.filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned)).collect();
         releases.sort();
@@ -128,14 +138,14 @@ impl Account {
 
     /// Changes the template for the following deployments.
     pub(crate) fn edit_template(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
-        let path = self.directory.path().join("template.yaml");
+        let path = self.directory().join("template.yaml");
         Ok(fs::write(&path, edit(fs::read_to_string(&path)?))?)
     }
 
     /// Points import at the fake of Graph. These variables are not parameters, because no deployment needs them.
     pub(crate) fn set_graph_urls(&self, graph: &GraphFake) -> anyhow::Result<()> {
         const PREVIOUS_LINE: &str = "          GRAPH_TENANT_ID: !Ref GraphTenantId\n";
-        let template = fs::read_to_string(self.directory.path().join("template.yaml"))?;
+        let template = fs::read_to_string(self.directory().join("template.yaml"))?;
         ensure!(
             template.matches(PREVIOUS_LINE).count() == 1,
             "template.yaml does not have the line {PREVIOUS_LINE} once"
@@ -208,7 +218,12 @@ impl Account {
 
     /// Returns the log of ministack and the functions.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("ministack.log")).unwrap_or_default()
+        fs::read_to_string(self.directory().join("ministack.log")).unwrap_or_default()
+    }
+
+    /// Returns the directory with the files that an operator has in the repository's root.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     async fn sam(&self, arguments: &[&str]) -> anyhow::Result<String> {
@@ -222,13 +237,13 @@ impl Account {
     }
 
     async fn run_with(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
-        let mut command = Command::new(self.directory.path().join(program));
+        let mut command = Command::new(self.directory().join(program));
         // The environment of the tester, with its credentials, region and settings, is not passed on.
         let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
-        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory.path());
+        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
-        command.envs(variables.iter().copied()).current_dir(self.directory.path()).args(arguments);
+        command.envs(variables.iter().copied()).current_dir(self.directory()).args(arguments);
         let output = command.kill_on_drop(true).output().await.with_context(|| format!("starting {program} failed"))?;
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(
@@ -309,11 +324,13 @@ pub(crate) fn bootstrap(function: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the example that operators copy according to the runbook, with some changed parameters.
-fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+pub(crate) fn samconfig(parameters: &[(&str, &str)]) -> anyhow::Result<String> {
     const BEGIN: &str = "parameter_overrides = [\n";
     let example = fs::read_to_string(root().join("infra/deploy/samconfig.example.toml"))?;
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-    let parameters = [parameters, &[("Architecture", architecture)]].concat();
+    let is_set = parameters.iter().any(|(name, _)| *name == "Architecture");
+    let of_this_machine = (!is_set).then_some(("Architecture", architecture));
+    let parameters: Vec<_> = parameters.iter().copied().chain(of_this_machine).collect();
     let is_changed = |line: &str| parameters.iter().any(|(name, _)| line.contains(&format!("\"{name}=")));
     let kept: String = example.split_inclusive('\n').filter(|line| !is_changed(line)).collect();
     ensure!(kept.matches(BEGIN).count() == 1, "the example has no list of parameters");

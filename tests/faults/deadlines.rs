@@ -18,7 +18,10 @@ use local::{
 use model::{Listed, keys};
 use serde_json::{Value, json};
 
-use crate::expectations::{self, SHORT, filed};
+use crate::{
+    expectations::{self, SHORT, filed},
+    late_copies::import_batch,
+};
 
 #[tokio::test]
 async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<()> {
@@ -67,19 +70,7 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     let graph = expectations::tenant().await?;
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let client = Client::new(pipeline.machine.cloud.config());
-    let resources = &pipeline.machine.resources;
-    let batch = loop {
-        let of_convert = Batch::receive(&client, &resources.convert, 10, Duration::ZERO, Duration::ZERO).await?;
-        if let Some(batch) = of_convert {
-            let response = pipeline.machine.function(Step::Convert).invoke(batch.event()).await?;
-            batch.settle(&client, &resources.convert, &evaluate(&response, batch.ids())).await?;
-        }
-        // On a busy machine convert may not finish any record in time.
-        if let Some(batch) = Batch::receive(&client, &resources.import, 10, Duration::ZERO, Duration::ZERO).await? {
-            break batch;
-        }
-    };
+    let (client, batch) = import_batch(&pipeline).await?;
 
     // Copies are created, and Graph's responses come too late.
     let gate = Gate::default();
@@ -88,7 +79,7 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     let result = evaluate(&response, batch.ids());
     let BatchResult::Done(failed) = &result else { anyhow::bail!("the function did not respond: {result:?}") };
     assert!(!failed.is_empty(), "no record was returned");
-    batch.settle(&client, &resources.import, &result).await?;
+    batch.settle(&client, &pipeline.machine.resources.import, &result).await?;
     graph.clear_faults();
     gate.open();
 

@@ -107,7 +107,7 @@ async fn run_with_kills(
 async fn killed_functions_lose_and_duplicate_nothing_in_maildir() -> anyhow::Result<()> {
     let mut left = 25 * soak()?;
     while left > 0 {
-        let sample = day_with_messages(200)?;
+        let sample = day_with_messages(80)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
@@ -125,7 +125,7 @@ async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Resul
         for address in mailboxes()? {
             graph.add(User::new(address.as_str()));
         }
-        let sample = day_with_messages(200)?;
+        let sample = day_with_messages(80)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
         left -= run_with_kills(&pipeline, &expected_results, left.min(25)).await?;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
-const MAILS: usize = 120;
+const MAILS: usize = 60;
 
 fn zip(mails: usize) -> anyhow::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -57,7 +57,7 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     let working = pipeline.machine.work();
     let killed = Cell::new(0);
     let killing = async {
-        while killed.get() < 15 {
+        while killed.get() < 10 {
             // The time of the kill is random; the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(chance.random_range(20..400))).await;
             let step = if chance.random_bool(0.5) { Step::Convert } else { Step::Import };

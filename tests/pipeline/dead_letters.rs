@@ -220,9 +220,9 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
 /// The operator's machine is stopped repeatedly during a replay.
 #[tokio::test]
 async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Result<()> {
-    // SOAK=5 means a hundred kills and a thousand dead letters.
+    // SOAK=10 means a hundred kills and a thousand dead letters.
     let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
-    let (total, kills) = (usize::try_from(soak * 200)?, soak * 20);
+    let (total, kills) = (usize::try_from(soak * 100)?, soak * 10);
     let items = (0..total).map(|index| item(&format!("item-{index}"), json!([]))).collect();
     let pipeline = start_pipeline(items).await?;
     pipeline.run(&Pipeline::timer()).await?;
