@@ -255,6 +255,15 @@ fn outcomes_and_manifests_expire_together() {
     assert_eq!(template.section("Parameters")["OutcomeDays"]["Default"], 0);
 }
 
+/// Otherwise import would take an item whose outcome was deleted for a new one, and file a second copy.
+#[test]
+fn outcomes_are_kept_as_long_as_import_assumes() {
+    let template = Template::read();
+    let days = template.section("Parameters")["OutcomeDays"]["AllowedValues"].as_array().expect("no values");
+    let days: Vec<_> = days.iter().filter_map(Value::as_i64).filter(|days| *days != 0).collect();
+    assert_eq!(days.iter().min(), Some(&model::MIN_OUTCOME_DAYS), "{days:?}");
+}
+
 #[test]
 fn bucket_is_replicated_only_to_a_given_bucket() {
     let template = Template::read();

@@ -225,13 +225,13 @@ impl Import {
         mut waiting: Waiting,
         invocation: &Invocation,
     ) -> Result<(), AttemptFailure> {
-        let attempt = if leased.is_first_attempt { Attempt::First } else { Attempt::Retry };
         let lacking: Vec<_> =
             mailboxes.into_iter().filter(|mailbox| !leased.outcome.has(&mailbox.id, &mailbox.address)).collect();
         if !lacking.is_empty() {
             // If reading the message fails, the outcome must still have the failures of earlier attempts.
             stored.copy().await?;
         }
+        let attempt = attempt(leased.is_new, task, stored).await;
         let failed_before = std::mem::take(&mut leased.outcome.failed);
         let outcomes = self.outcomes();
         let (mut imported, mut skipped) = (0, 0);
@@ -326,6 +326,18 @@ impl Import {
     async fn file_copy(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         let _memory = self.memory.copy(message.mime.in_memory().len()).await;
         self.mailboxes.file(mailbox, message, attempt).await
+    }
+}
+
+/// Returns the attempt for the mailboxes of an item. Without an outcome, a copy may exist only if the outcome was deleted
+/// by age. A message whose time cannot be read is looked up, too.
+async fn attempt(is_new: bool, task: &ImportTask, stored: &mut StoredMessage<'_>) -> Attempt {
+    if !is_new {
+        return Attempt::Retry;
+    }
+    match stored.time().await {
+        Ok(time) if !Outcome::may_have_expired(time, task.archived_time, Timestamp::now()) => Attempt::First,
+        Ok(_) | Err(_) => Attempt::Retry,
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Delivery<'a> {
 pub struct Leased {
     /// The outcome; no other function changes it while the lease is held.
     pub outcome: Outcome,
-    /// `true` if this is the first attempt to file the item.
-    pub is_first_attempt: bool,
+    /// `true` if the bucket had no outcome: no attempt was made to file the item, or its outcome was deleted by age.
+    pub is_new: bool,
     key: String,
     etag: ETag,
 }
@@ -83,7 +83,7 @@ impl Outcomes<'_> {
             outcome.acquire(holder.clone(), until);
             // Most items are new: a conditional write reads and writes in one request.
             if let Written::Yes(etag) = self.put(&key, &outcome, Condition::Absent).await? {
-                return Ok(Acquired::Leased(Box::new(Leased { outcome, is_first_attempt: true, key, etag })));
+                return Ok(Acquired::Leased(Box::new(Leased { outcome, is_new: true, key, etag })));
             }
         }
         let stored = read_outcome(self.store, keys).await.map_err(Failure::from)?;
@@ -111,9 +111,7 @@ impl Outcomes<'_> {
         outcome.acquire(holder, until);
         outcome.run.get_or_insert_with(|| task.run.clone());
         match self.put(&key, &outcome, stored.condition()).await? {
-            Written::Yes(etag) => {
-                Ok(Acquired::Leased(Box::new(Leased { outcome, is_first_attempt: false, key, etag })))
-            }
+            Written::Yes(etag) => Ok(Acquired::Leased(Box::new(Leased { outcome, is_new: false, key, etag }))),
             Written::Conflict => Err(retry("another invocation has just acquired the lease on the item", None)),
         }
     }

@@ -82,7 +82,8 @@ impl Message {
 pub enum Attempt {
     /// No attempt was made before, so no lookup is needed.
     First,
-    /// An attempt may have been made before: the message is looked up by its [`Identity`] before it is filed.
+    /// An attempt may have been made before, or the record of it may have been deleted by age: the message is looked up
+    /// by its [`Identity`] before it is filed.
     Retry,
 }
 

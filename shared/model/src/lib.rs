@@ -47,8 +47,8 @@ pub use kind::Kind;
 pub use lease::LeaseState;
 pub use message_group::MessageGroup;
 pub use outcome::{
-    DeadLetterSource, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Lease, MissingParticipant, Outcome,
-    OutcomeError,
+    DeadLetterSource, DeadLettered, FailedMailbox, FiledMailbox, FilingResult, Lease, MIN_OUTCOME_DAYS,
+    MissingParticipant, Outcome, OutcomeError,
 };
 pub use participant::Participant;
 pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError, WindowStart};

@@ -1,6 +1,6 @@
 //! The outcome of an item.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, MailboxAddress, MissingReason, Reason, RunId, Sha256, Stage};
@@ -167,9 +167,27 @@ pub enum OutcomeError {
     Version(u32),
 }
 
+/// Number of days for which the bucket keeps an outcome after its last change, at least: the smallest value of the
+/// template's `OutcomeDays` besides 0, which keeps outcomes for ever.
+pub const MIN_OUTCOME_DAYS: i64 = 365;
+
+/// An outcome is not older than its item. If the item is not older than this, the bucket still has the outcome. One day
+/// less than the minimum, because clocks differ.
+const SURELY_KEPT: SignedDuration = SignedDuration::from_hours(24 * (MIN_OUTCOME_DAYS - 1));
+
+/// A message time that lies further in the future is wrong, so it does not limit the age of the item.
+const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_hours(24);
+
 impl Outcome {
     /// The version of the format.
     pub const VERSION: u32 = 1;
+
+    /// Returns whether the lifecycle rule may have deleted the outcome of an item. A vendor may deliver an old message
+    /// again with a new archived time, and a chat export has only the times of its messages, so both times count.
+    pub fn may_have_expired(message_time: Timestamp, archived_time: Timestamp, now: Timestamp) -> bool {
+        now.duration_since(message_time.min(archived_time)) >= SURELY_KEPT
+            || message_time.duration_since(now) > MAX_CLOCK_DIFFERENCE
+    }
 
     /// Creates an outcome without any result.
     pub fn new(item: ItemId) -> Self {
@@ -268,6 +286,17 @@ mod tests {
         assert!(!outcome.has("2", &old), "the address is another mailbox's now");
         outcome.mailboxes = vec![ada(None)];
         assert!(outcome.has("1", &old) && !outcome.has("1", &new));
+    }
+
+    #[test]
+    fn outcome_of_an_old_item_may_have_expired() {
+        let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let ago = |days: i64| now - SignedDuration::from_hours(24 * days);
+        let may_have_expired = |message, archived| Outcome::may_have_expired(ago(message), ago(archived), now);
+        assert!(!may_have_expired(0, 0) && !may_have_expired(363, 363) && !may_have_expired(-1, 0));
+        assert!(may_have_expired(364, 0), "an old message that is delivered again");
+        assert!(may_have_expired(0, 364), "listed a year after it was archived");
+        assert!(may_have_expired(-2, 0), "the time of the message is wrong");
     }
 
     #[test]

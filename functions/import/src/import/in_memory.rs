@@ -10,10 +10,18 @@ use model::{LeaseState, Sha256, TASK_VERSION};
 
 use super::*;
 
+mod expired;
+
 const SETTLES: Duration = Duration::from_secs(60);
 
-const MESSAGE: &[u8] = b"Message-ID: <1@archive.example.com>\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
-    From: ada@example.com\r\nTo: bob@example.com\r\n\r\nHello\r\n";
+const PARTICIPANTS: [&str; 2] = ["ada@example.com", "bob@example.com"];
+
+/// Returns the stored message of an item.
+fn message(item: &str, date: &str) -> Vec<u8> {
+    let [from, to] = PARTICIPANTS;
+    format!("Message-ID: <{item}@archive.example.com>\r\nDate: {date}\r\nFrom: {from}\r\nTo: {to}\r\n\r\nHello\r\n")
+        .into()
+}
 
 /// A mail system in which every address has a mailbox. The results of filings are taken in order.
 #[derive(Default)]
@@ -47,23 +55,35 @@ impl Mailboxes for Fake {
     }
 }
 
-struct Test {
+/// An item of two participants, its message in the bucket, and a mail system.
+struct Test<F = Fake> {
     aws: Aws,
-    fake: Arc<Fake>,
+    fake: Arc<F>,
     import: Import,
     task: ImportTask,
 }
 
 impl Test {
-    /// Returns an item of two participants. The retries of an undecided response are used up after three checks.
+    /// Returns an item in a mail system with these results.
     async fn with(results: impl IntoIterator<Item = Result<(), MailboxError>>) -> Self {
-        let (aws, fake) = (Aws::start().await, Arc::new(Fake::default()));
+        let fake = Arc::new(Fake::default());
         fake.results.lock().unwrap().extend(results);
+        let Test { aws, import, task, .. } =
+            Test::of(Arc::clone(&fake) as Arc<dyn Mailboxes>, "WA-1", "Sat, 21 Nov 2026 10:00:00 +0000").await;
+        Self { aws, fake, import, task }
+    }
+}
+
+impl Test<()> {
+    /// Returns an item in this mail system. The retries of an undecided response are used up after three checks.
+    async fn of(mailboxes: Arc<dyn Mailboxes>, item: &str, date: &str) -> Self {
+        let aws = Aws::start().await;
         let store = Store::new(aws.config(), BUCKET.to_owned());
-        let item: model::ItemId = "WA-1".parse().unwrap();
-        let sha256 = Sha256::of(MESSAGE);
+        let message = message(item, date);
+        let (bytes, sha256) = (message.len() as u64, Sha256::of(&message));
+        let item: model::ItemId = item.parse().unwrap();
         let key = model::keys::mime(&item.key());
-        let put = Put { key: &key, bytes: MESSAGE.into(), content_type: "message/rfc822", sha256: Some(sha256) };
+        let put = Put { key: &key, bytes: message.into(), content_type: "message/rfc822", sha256: Some(sha256) };
         store.put(put, Condition::Absent).await.unwrap();
         let participant = |address: &str| Participant {
             email: Some(address.to_owned()),
@@ -74,19 +94,19 @@ impl Test {
             run: "20261121T100000Z-daily-1".parse().unwrap(),
             archived_time: Timestamp::now(),
             key: item.key(),
+            message_id: format!("<{item}@archive.example.com>", item = item.as_str()),
             item,
             mime: Some(key),
             sha256,
-            bytes: MESSAGE.len() as u64,
-            message_id: "<1@archive.example.com>".to_owned(),
-            participants: Some(vec![participant("ada@example.com"), participant("bob@example.com")]),
+            bytes,
+            participants: Some(PARTICIPANTS.map(participant).into()),
             message_time: Some(Timestamp::now()),
             group: None,
         };
         let import = Import {
             user_map: UserMapFile::new(store.clone(), model::keys::USER_MAP.to_owned(), None),
             store,
-            mailboxes: Arc::clone(&fake) as Arc<dyn Mailboxes>,
+            mailboxes,
             automatic_mapping: true,
             tenant_domains: Vec::new(),
             catch_all: None,
@@ -96,9 +116,11 @@ impl Test {
             memory: MemoryBudget::default(),
         };
         import.prepare().await.unwrap();
-        Self { aws, fake, import, task }
+        Self { aws, fake: Arc::new(()), import, task }
     }
+}
 
+impl<F> Test<F> {
     async fn deliver(&self) -> Result<Next, Failure> {
         let now = Timestamp::now();
         let ends = now + SignedDuration::from_mins(2);

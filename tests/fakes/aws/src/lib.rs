@@ -97,6 +97,11 @@ impl Aws {
         lock(&self.state).objects.get(key).map(|object| object.bytes.clone())
     }
 
+    /// Deletes an object, as a lifecycle rule does.
+    pub fn remove(&self, key: &str) {
+        lock(&self.state).objects.remove(key);
+    }
+
     /// Returns the bodies of the sent messages, in order.
     pub fn messages(&self) -> Vec<String> {
         lock(&self.state).messages.clone()
