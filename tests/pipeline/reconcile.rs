@@ -117,6 +117,15 @@ fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf
     Ok(copies)
 }
 
+/// Returns a directory with an empty mailbox for each address of the sample.
+fn maildirs() -> anyhow::Result<tempfile::TempDir> {
+    let mail = tempfile::tempdir()?;
+    for address in addresses()? {
+        std::fs::create_dir(mail.path().join(address))?;
+    }
+    Ok(mail)
+}
+
 /// Returns the number of copies in each mailbox.
 fn copy_counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
     Ok(copies(mail)?.into_iter().map(|(mailbox, files)| (mailbox, files.len())).collect())
@@ -153,10 +162,7 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
 async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let mail = tempfile::tempdir()?;
-    for address in addresses()? {
-        std::fs::create_dir(mail.path().join(address))?;
-    }
+    let mail = maildirs()?;
     let maildir = mail.path().to_str().context("the path is not UTF-8")?;
     let pipeline =
         Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
@@ -274,21 +280,25 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
     Ok(())
 }
 
-/// A backfill lists items whose outcomes were deleted after `OutcomeDays`, because they were filed long before.
+/// A backfill lists old items. An item without an outcome was filed long before, or it was never processed.
 #[tokio::test]
-async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<()> {
+async fn old_item_without_outcome_is_unproven_until_requeued() -> anyhow::Result<()> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let year_ago = Timestamp::now() - DAY * 400;
     let sample = Sample::day(year_ago)?;
     let filed = sample.expected_results().find(|(_, result)| matches!(result, ExpectedResult::Filed(_)));
     let (filed, _) = filed.context("no item is filed")?;
-    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
+    let mail = maildirs()?;
+    let maildir = mail.path().to_str().context("the path is not UTF-8")?;
+    let pipeline =
+        Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[("MAILDIR", maildir)]).await?;
     // The user map lacks the row of the leaver, who would be expected to have a mailbox at that time.
     let map: String = user_map().split_inclusive('\n').filter(|row| !row.contains("leaver")).collect();
     pipeline.put_user_map(&map).await?;
     pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
     let (key, outcome) = outcome(&pipeline, &filed).await?;
     assert!(outcome.is_complete());
+    let before = copy_counts(mail.path())?;
     delete_object(&pipeline, &key).await?;
 
     let scope = Scope { from: Some(Timestamp::now() - DAY), ..ALL };
@@ -298,18 +308,22 @@ async fn outcome_deleted_by_age_is_expired_and_not_missing() -> anyhow::Result<(
     };
     let kept = reconciled_with_outcome_days(0).await?;
     assert_eq!(
-        (kept.missing.len(), kept.expired),
+        (kept.missing.len(), kept.unproven.len()),
         (1, 0),
         "the item was not reported as missing although outcomes are never deleted"
     );
     let not_yet_expired = reconciled_with_outcome_days(500).await?;
     assert_eq!(
-        (not_yet_expired.missing.len(), not_yet_expired.expired),
+        (not_yet_expired.missing.len(), not_yet_expired.unproven.len()),
         (1, 0),
         "the item was not reported as missing although its outcome would still be kept"
     );
-    let expired = reconciled_with_outcome_days(365).await?;
-    assert_eq!((expired.missing.len(), expired.expired), (0, 1));
-    assert_eq!(expired.items, kept.items);
+    let old = reconciled_with_outcome_days(365).await?;
+    assert_eq!((old.missing.len(), old.unproven.len(), old.expired, old.items), (0, 1, 0, kept.items));
+    assert!(old.is_sound() && !old.is_decided(), "an item that may never have been processed was reported as decided");
+    requeue(&Connection::to_machine(&pipeline.machine), &old.to_requeue(), &Interrupt::default(), |_| {}).await?;
+    pipeline.drain().await?;
+    assert!(reconciled_with_outcome_days(365).await?.is_decided());
+    assert_eq!(copy_counts(mail.path())?, before, "a mailbox has no copy or more than one");
     Ok(())
 }

@@ -29,8 +29,11 @@ pub enum EntryState {
     Discarded(Option<Reason>),
     /// On a queue, or in process.
     InFlight,
-    /// No outcome exists, and it would have been deleted by age (`OutcomeDays`).
+    /// No outcome exists, and everything that the listing led to has been deleted by age (`OutcomeDays`).
     Expired,
+    /// No outcome exists. The item is older than `OutcomeDays`, so the outcome of an earlier listing may have been
+    /// deleted by age, or the item was never processed.
+    Unproven,
     /// No copy, dead letter or task exists.
     Missing,
 }
@@ -48,7 +51,11 @@ impl<'a> ManifestEntry<'a> {
             EntryState::Filed | EntryState::InDeadLetterQueue(_) | EntryState::Discarded(_) => {
                 self.outcome.and_then(|outcome| outcome.run.as_ref()).filter(|first| *first != self.run)
             }
-            EntryState::ListedAgain(_) | EntryState::InFlight | EntryState::Expired | EntryState::Missing => None,
+            EntryState::ListedAgain(_)
+            | EntryState::InFlight
+            | EntryState::Expired
+            | EntryState::Unproven
+            | EntryState::Missing => None,
         }
     }
 }
@@ -88,6 +95,8 @@ pub struct Counters {
     pub items_in_flight: u64,
     /// Items whose outcome was deleted by age.
     pub items_expired: u64,
+    /// Items without an outcome, of which an earlier outcome may have been deleted by age.
+    pub items_unproven: u64,
     /// Items without a copy, a dead letter or a task.
     pub items_missing: u64,
 }
@@ -125,6 +134,7 @@ impl Counters {
                 self.partially_imported += u64::from(missing && !filed.is_empty());
             }
             EntryState::Expired => self.items_expired += 1,
+            EntryState::Unproven => self.items_unproven += 1,
             EntryState::Missing => self.items_missing += 1,
             EntryState::Filed | EntryState::ListedAgain(_) => self.items_filed += 1,
         }
@@ -143,10 +153,12 @@ impl Counters {
         ]
     }
 
-    /// Returns whether the items add up: each is filed, failed, listed again, in flight, expired or missing.
+    /// Returns whether the items add up: each is filed, failed, listed again, in flight, expired, unproven or
+    /// missing.
     pub fn items_add_up(&self) -> bool {
         let counted = self.items_filed + self.items_failed + self.items_listed_again;
-        self.available == counted + self.items_in_flight + self.items_expired + self.items_missing
+        let unknown = self.items_expired + self.items_unproven;
+        self.available == counted + self.items_in_flight + unknown + self.items_missing
     }
 
     /// Returns whether the copies add up: available after fan-out = imported + skipped + failed.
@@ -168,6 +180,7 @@ impl AddAssign for Counters {
         self.items_listed_again += other.items_listed_again;
         self.items_in_flight += other.items_in_flight;
         self.items_expired += other.items_expired;
+        self.items_unproven += other.items_unproven;
         self.items_missing += other.items_missing;
     }
 }
@@ -251,6 +264,8 @@ mod tests {
         assert_eq!(counted("r-2", Some(&failed), EntryState::Missing).items_missing, 1);
         let expired = counted("r-2", None, EntryState::Expired);
         assert_eq!((expired.items_expired, expired.items_missing, expired.after_fan_out), (1, 0, 0));
+        let unproven = counted("r-2", None, EntryState::Unproven);
+        assert_eq!((unproven.items_unproven, unproven.items_expired, unproven.after_fan_out), (1, 0, 0));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use model::{DeadLettered, Listed, MissingParticipant, Outcome, RunId};
 use serde::Serialize;
 
 use super::{
+    age::state_without_outcome,
     coverage::Coverage,
     dead_letters::{DiscardedCopies, QueuedDeadLetters},
     deep_check::{DeepCheck, DeepFindings, DeepOptions},
@@ -65,8 +66,11 @@ pub struct Reconciled {
     pub waiting: BTreeMap<String, u64>,
     /// Dead letters that an operator has discarded; the bucket has their copies.
     pub discarded: u64,
-    /// Items whose outcome was deleted by age (`OutcomeDays`), so that their result is unknown.
+    /// Items that were listed so long ago that their outcome was deleted by age (`OutcomeDays`): the result is unknown.
     pub expired: u64,
+    /// Items without an outcome that are older than `OutcomeDays`, but were listed later: either the outcome of an earlier
+    /// listing was deleted by age, or the item was never processed.
+    pub unproven: Vec<Missing>,
     /// Undecided items: a function may process them.
     pub undecided: u64,
     /// The undecided items that lack the copy of a participant who is expected to have a mailbox, or whose lookup is
@@ -338,9 +342,18 @@ impl Reconciled {
             && self.incidents.iter().all(|incident| incident.closed.is_some())
     }
 
+    /// Returns the items to put on the convert queue again. An unproven item that is filed already stays so: a requeued
+    /// item is looked up in each mailbox first.
+    pub fn to_requeue(&self) -> Vec<Missing> {
+        self.missing.iter().chain(&self.unproven).cloned().collect()
+    }
+
     /// Returns whether all items are decided and all mailboxes were checked.
     pub fn is_decided(&self) -> bool {
-        self.undecided == 0 && self.deep_findings.unchecked_mailboxes.is_empty() && self.coverage.is_decided()
+        self.undecided == 0
+            && self.unproven.is_empty()
+            && self.deep_findings.unchecked_mailboxes.is_empty()
+            && self.coverage.is_decided()
     }
 
     async fn decide(
@@ -389,6 +402,10 @@ impl Reconciled {
             }
             EntryState::Discarded(_) => self.discarded += 1,
             EntryState::Expired => self.expired += 1,
+            EntryState::Unproven => {
+                let key = ItemHash::of(&listed.item).hex();
+                self.unproven.push(Missing { listed, key, run, cause: MissingCause::NoOutcome });
+            }
             EntryState::InFlight => {
                 self.undecided += 1;
                 if let Some(outcome) = outcome.filter(|outcome| !outcome.missing.is_empty()) {
@@ -454,19 +471,12 @@ impl QueueState {
             EntryState::InFlight
         } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
             EntryState::Discarded(reason())
-        } else if outcome.is_none() && is_older(&open.listed, self.kept_since) {
-            EntryState::Expired
+        } else if outcome.is_none() {
+            state_without_outcome(open.last_listed(runs), open.listed.archived_at(), self.kept_since)
         } else {
             EntryState::Missing
         })
     }
-}
-
-/// Returns whether an item was archived before the bucket's oldest outcomes were written. Usually a manifest is deleted
-/// before the outcomes of its items. The manifest of a backfill is younger, and lists items that were filed long
-/// before.
-fn is_older(listed: &Listed, kept_since: Option<Timestamp>) -> bool {
-    kept_since.is_some_and(|since| listed.archived_at().is_some_and(|archived| archived < since))
 }
 
 /// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message

@@ -1,6 +1,7 @@
 //! `archiver reconcile`: proves that nothing is missing. Compares every id in the manifests with outcomes and dead
 //! letters.
 
+mod age;
 mod arguments;
 mod comparison;
 mod coverage;
@@ -35,12 +36,14 @@ use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes};
 /// Help text after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
     the SHA-256 of a stored message differs, a copy is missing from its mailbox or duplicated, a page of a manifest is missing, \
-    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are undecided, some mailboxes could not \
+    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are undecided or unproven, some mailboxes could not \
     be checked or a run is fetching part of the period; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
     With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly; 4 not confirmed.\n\
     Dead letters are invisible to other consumers while they are read. SQS's counts may lag by a minute: run the command \
     twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
+    An item is unproven if it is older than OutcomeDays, a later run listed it, and it has no outcome: the outcome was deleted \
+    by age, or the item was never processed.\n\
     --deep looks for copies only in the archive folder. A copy that is not there was deleted or moved by a user who has access: \
     it is reported and never filed again, because that could create a second copy. Stored messages are kept for MimeDays: use \
     --deep only for later runs. It checks one copy at a time per mailbox, and 16 at a time in total.\n\
@@ -94,14 +97,15 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
     } else {
         println!("{}", text::table(&reconciled, arguments.deep));
     }
-    if !reconciled.missing.is_empty() {
+    let to_requeue = reconciled.to_requeue();
+    if !to_requeue.is_empty() {
         if arguments.requeue {
-            let question = format!("Put {} items on the convert queue again?", reconciled.missing.len());
+            let question = format!("Put {} items on the convert queue again?", to_requeue.len());
             if confirmed(&question, arguments.yes)? {
-                let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(reconciled.missing.len() as u64));
-                let queued = requeue(connection, &reconciled.missing, &interrupt, |done| bar.set_position(done)).await;
+                let (interrupt, bar) = (Interrupt::listen(), ProgressBar::new(to_requeue.len() as u64));
+                let queued = requeue(connection, &to_requeue, &interrupt, |done| bar.set_position(done)).await;
                 bar.finish_and_clear();
-                eprintln!("{} of {} items are on the convert queue again.", queued?, reconciled.missing.len());
+                eprintln!("{} of {} items are on the convert queue again.", queued?, to_requeue.len());
                 if interrupt.is_set() {
                     eprintln!("Interrupted: run the same command again for the rest.");
                 }

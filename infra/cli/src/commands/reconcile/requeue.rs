@@ -63,8 +63,8 @@ pub async fn requeue(
 
 /// Writes an outcome that is incomplete and has no dead letter. Returns false if a function is processing the item.
 ///
-/// Import treats an item without an outcome as new and does not search the mailboxes for copies. A missing outcome does
-/// not prove that no copy exists, so an empty outcome is written first.
+/// Import treats a young item without an outcome as new and does not search the mailboxes for copies. A missing outcome
+/// does not prove that no copy exists, so an empty outcome is written first.
 async fn prepare(store: &Store, body: &str) -> Result<bool, RequeueError> {
     // An invalid task has no outcome; it becomes a dead letter again.
     let Ok(task) = ConvertTask::parse(body) else { return Ok(true) };

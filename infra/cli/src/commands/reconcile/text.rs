@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment};
 use model::MailboxAddress;
 
 use super::{
-    comparison::{Incomplete, MissingCause, Reconciled},
+    comparison::{Incomplete, Missing, MissingCause, Reconciled},
     coverage::Coverage,
     deep_check::{AbsentCopy, Damaged, DeepFindings, Duplicate, UncheckedMailbox},
     incidents::Incident,
@@ -31,6 +31,9 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     row("Discarded by an operator".to_owned(), reconciled.discarded);
     if reconciled.expired > 0 {
         row("Outcome deleted by age (OutcomeDays)".to_owned(), reconciled.expired);
+    }
+    if !reconciled.unproven.is_empty() {
+        row("Unproven: filed long ago, or never".to_owned(), reconciled.unproven.len() as u64);
     }
     row("Not decided yet".to_owned(), reconciled.undecided);
     if !reconciled.incomplete.is_empty() {
@@ -68,6 +71,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
         text += &format!("\n{missing}");
         text += &more(reconciled.missing.len());
     }
+    text += &unproven(&reconciled.unproven);
     text += &incomplete(&reconciled.incomplete);
     for short in &reconciled.short {
         let ShortManifest { run, queued, listed } = short;
@@ -89,6 +93,22 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     text += &copies(&reconciled.deep_findings);
     text += &incidents(&reconciled.incidents);
     text + &coverage(&reconciled.coverage)
+}
+
+/// Formats the items whose outcome may have been deleted by age.
+fn unproven(items: &[Missing]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let mut table = table_of(&["unproven item", "key", "run"]);
+    for item in items.iter().take(MAX_ROWS) {
+        table.add_row([shown(&item.listed.name()).as_str(), &item.key, item.run.as_str()]);
+    }
+    format!(
+        "\n{table}{}\nThese items are older than OutcomeDays and have no outcome: it was deleted by age, or they were never \
+         processed. --requeue decides it: each mailbox is searched for the copy before one is filed",
+        more(items.len())
+    )
 }
 
 /// Formats deliveries that do not match their manifests: open incidents, then closed ones.

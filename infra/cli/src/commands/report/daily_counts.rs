@@ -177,6 +177,7 @@ impl DailyCounts {
             | EntryState::Filed
             | EntryState::InFlight
             | EntryState::Expired
+            | EntryState::Unproven
             | EntryState::Missing => {
                 let list = if entry.state == EntryState::Filed { &mut self.filed } else { &mut self.waiting };
                 if unmapped && list.len() < self.max_filed {
@@ -287,9 +288,9 @@ impl Report {
         self.does_not_add_up.is_empty()
     }
 
-    /// Returns whether no item is in flight and the whole period is fetched.
+    /// Returns whether no item is in flight or unproven, and the whole period is fetched.
     pub fn is_decided(&self) -> bool {
-        self.total.items_in_flight == 0 && self.reconciled.coverage.is_decided()
+        self.total.items_in_flight == 0 && self.total.items_unproven == 0 && self.reconciled.coverage.is_decided()
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn tables(report: &Report) -> String {
     for (name, count) in [
         ("Items in flight", report.total.items_in_flight),
         ("Outcome deleted by age", report.total.items_expired),
+        ("Items unproven", report.total.items_unproven),
         ("Items missing", report.total.items_missing),
     ] {
         if count > 0 {
@@ -82,11 +83,16 @@ pub(super) fn verdict(report: &Report) -> String {
         "{} after fan-out = {} imported + {} skipped + {} failed",
         total.after_fan_out, total.imported, total.skipped, total.failed
     );
-    match total.items_in_flight {
-        0 => format!(
+    match (total.items_in_flight, total.items_unproven) {
+        (0, 0) => format!(
             "It adds up: {sum}; every listed item is filed, waits as a dead letter, or was discarded by an operator."
         ),
-        items => format!("It adds up so far: {sum}; {items} items are in flight, and nothing is missing."),
+        (items, 0) => format!("It adds up so far: {sum}; {items} items are in flight, and nothing is missing."),
+        (items, unproven) => format!(
+            "It adds up so far: {sum}; {items} items are in flight. {unproven} items are unproven: they are older than \
+             OutcomeDays, and either their outcome was deleted by age, or they were never processed. archiver reconcile \
+             --requeue decides it."
+        ),
     }
 }
 
