@@ -1,6 +1,6 @@
 //! Imports one item: resolves its participants and files a copy in each of their mailboxes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws::s3::Store;
@@ -20,7 +20,7 @@ use crate::{
     failure::{from_mailbox, permanent},
     filing_errors::{self, Successes},
     memory_budget::MemoryBudget,
-    participants::{self, MailDirectory, Plan},
+    participants::{self, Earlier, LookupLimit, MailDirectory, Plan},
     retry_limit::RetryLimit,
     stored_message::StoredMessage,
     waiting::{AttemptFailure, Waiting},
@@ -139,7 +139,11 @@ impl Import {
         invocation: &Invocation,
     ) -> Result<(), AttemptFailure> {
         let mut stored = StoredMessage::new(&self.store, &self.memory, task, mime_key);
-        if leased.outcome.sha256.is_none() {
+        // Different from the task's if the message was deleted by age (`MimeDays`) and rendered again. The outcome then
+        // describes the message that is in the bucket now, once its digest is verified. Copies that were filed before
+        // keep the bytes of the earlier rendering. Their Message-ID is the same, and so is the content digest, unless
+        // the item has changed at the source: then the deep check recognizes those copies by the item's id only.
+        if leased.outcome.sha256 != Some(task.sha256) {
             let message = stored.get().await?;
             let outcome = &mut leased.outcome;
             outcome.message_id = Some(message.message_id.clone());
@@ -150,10 +154,17 @@ impl Import {
         }
         let participants = stored.participants().await?;
         let (plan, addresses) = self.plan(&participants, &mut stored, &leased.outcome).await?;
-        let Plan { mut mailboxes, missing, unmapped, lookup_rejected, waiting, given_up, .. } = plan;
+        let Plan {
+            mut mailboxes, missing, expected, expected_in, unmapped, lookup_rejected, waiting, given_up, ..
+        } = plan;
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mailboxes.len(), missing = missing.len(), "mapped");
         let outcome = &mut leased.outcome;
         (outcome.missing, outcome.unmapped, outcome.lookup_rejected) = (missing, unmapped, lookup_rejected);
+        outcome.expected = expected;
+        let filed: Vec<_> = outcome.mailboxes.iter().filter_map(|filed| filed.id.clone()).collect();
+        for mailbox in filed {
+            remove_expected(outcome, &expected_in, &mailbox);
+        }
         if !outcome.lookup_rejected.is_empty() {
             let count = outcome.lookup_rejected.len();
             warn!(item = %task.key, stage = %Stage::Import, count, "lookups rejected until the retries were used up");
@@ -162,7 +173,7 @@ impl Import {
             mailboxes.push(self.catch_all().await?);
         }
         stored.set_addresses(addresses);
-        self.file(task, &mut stored, mailboxes, leased, waiting, invocation).await?;
+        self.file(task, &mut stored, (mailboxes, &expected_in), leased, waiting, invocation).await?;
         match given_up {
             None => Ok(()),
             Some((reason, detail)) => Err(permanent(reason, detail).into()),
@@ -185,14 +196,15 @@ impl Import {
             at: if map.has_periods() { stored.time().await? } else { now },
         };
         let directory = MailDirectory(self.mailboxes.as_ref());
-        let confirmed_missing = participants::confirmed_missing(&outcome.missing, self.retry_limit, now);
+        let limit = LookupLimit { limit: self.retry_limit, cached: self.mailboxes.negative_ttl() };
+        let confirmed_missing = participants::confirmed_missing(&outcome.missing, limit, now);
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
         let resolved = mapping::resolve(participants, &rules, &confirmed_missing, filed, &directory).await;
         let addresses = participants::copy_addresses(participants, &resolved, &outcome.mailboxes);
-        if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_))) {
+        if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox { .. })) {
             self.successes.record_lookup(now);
         }
-        let decide = |witness| participants::decide(&resolved, &outcome.missing, self.retry_limit, now, witness);
+        let decide = |witness| participants::decide(&resolved, Earlier::of(outcome), limit, now, witness);
         let plan = decide(self.successes.has_found(now));
         // A failed lookup counts only if the mail system still finds a mailbox in which the item is filed already.
         let plan = match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
@@ -220,7 +232,7 @@ impl Import {
         &self,
         task: &ImportTask,
         stored: &mut StoredMessage<'_>,
-        mailboxes: Vec<Mailbox>,
+        (mailboxes, expected_in): (Vec<Mailbox>, &HashMap<String, Vec<usize>>),
         leased: &mut Leased,
         mut waiting: Waiting,
         invocation: &Invocation,
@@ -271,6 +283,7 @@ impl Import {
                             }
                             FilingResult::Skipped => skipped += 1,
                         }
+                        remove_expected(&mut leased.outcome, expected_in, &mailbox.id);
                         leased.outcome.mailboxes.push(entry(mailbox, filed));
                         continue;
                     }
@@ -326,6 +339,14 @@ impl Import {
     async fn file_copy(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         let _memory = self.memory.copy(message.mime.in_memory().len()).await;
         self.mailboxes.file(mailbox, message, attempt).await
+    }
+}
+
+/// Removes the expected participants of a mailbox that has a copy: they need none if their row of the user map is
+/// removed.
+fn remove_expected(outcome: &mut Outcome, expected_in: &HashMap<String, Vec<usize>>, mailbox: &str) {
+    if let Some(with_copy) = expected_in.get(mailbox) {
+        outcome.expected.retain(|participant| !with_copy.contains(participant));
     }
 }
 

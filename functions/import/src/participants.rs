@@ -13,13 +13,16 @@
 //! counts only if the mail system finds another mailbox. If it finds none, the mail system is down or the configuration
 //! is wrong, and the item waits.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mapping::{Directory, Resolved};
 use message::copy::CopyAddresses;
-use model::{Failure, FiledMailbox, MailboxAddress, MissingParticipant, MissingReason, Participant, Reason};
+use model::{Failure, FiledMailbox, MailboxAddress, MissingParticipant, MissingReason, Outcome, Participant, Reason};
 
 use crate::{
     failure::from_mailbox,
@@ -35,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Participants without a copy that keep the item from being complete.
     pub(crate) missing: Vec<MissingParticipant>,
+    /// Participants without a copy that are expected to have a mailbox, now or in an earlier attempt.
+    pub(crate) expected: Vec<usize>,
+    /// Those of them whose mailbox was found, by the mailbox's id.
+    pub(crate) expected_in: HashMap<String, Vec<usize>>,
     /// Participants that have no mailbox and need none.
     pub(crate) unmapped: Vec<usize>,
     /// The entries of `unmapped` whose lookup was rejected until the retries were used up.
@@ -60,12 +67,47 @@ impl Directory for MailDirectory<'_> {
     }
 }
 
+/// The result of earlier attempts, from the outcome.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Earlier<'a> {
+    pub(crate) missing: &'a [MissingParticipant],
+    pub(crate) expected: &'a [usize],
+}
+
+impl<'a> Earlier<'a> {
+    pub(crate) fn of(outcome: &'a Outcome) -> Self {
+        Self { missing: &outcome.missing, expected: &outcome.expected }
+    }
+
+    /// Returns the participants of whom an earlier attempt expected a mailbox. If a participant's row is removed from the
+    /// user map meanwhile, the participant is still expected: the item becomes a dead letter, and a replay uses the new
+    /// map. `reconcile --unmapped` and earlier releases record it only by an entry.
+    fn all_expected(self) -> HashSet<usize> {
+        let is_expected = |missing: &&MissingParticipant| {
+            matches!(missing.reason, MissingReason::MailboxNotFound | MissingReason::MappedLater)
+        };
+        let entries = self.missing.iter().filter(is_expected).map(|missing| missing.participant);
+        self.expected.iter().copied().chain(entries).collect()
+    }
+}
+
+/// The limit of lookups, and the time for which the mail system's adapter repeats that an address has no mailbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookupLimit {
+    pub(crate) limit: RetryLimit,
+    pub(crate) cached: Duration,
+}
+
 /// Returns the participants (by index) whose mailbox was confirmed missing until the limit was reached. For them the
 /// address in the item is used instead of the user map's.
-pub(crate) fn confirmed_missing(before: &[MissingParticipant], limit: RetryLimit, now: Timestamp) -> HashSet<usize> {
+pub(crate) fn confirmed_missing(
+    before: &[MissingParticipant],
+    LookupLimit { limit, cached }: LookupLimit,
+    now: Timestamp,
+) -> HashSet<usize> {
     let confirmed = |missing: &&MissingParticipant| {
         missing.reason == MissingReason::MailboxNotFound
-            && limit.is_reached(limit.next(Some(series(missing)), now), now)
+            && limit.is_reached(limit.next_cached(Some(series(missing)), now, cached), now)
     };
     before.iter().filter(confirmed).map(|missing| missing.participant).collect()
 }
@@ -78,7 +120,7 @@ pub(crate) fn copy_addresses(
     filed: &[FiledMailbox],
 ) -> CopyAddresses {
     let primary = |resolved: &Resolved<Mailbox, MailboxError>| match resolved {
-        Resolved::Mailbox(mailbox) => Some(mailbox.primary.clone()),
+        Resolved::Mailbox { mailbox, .. } => Some(mailbox.primary.clone()),
         Resolved::Filed(address) => {
             let filed = filed.iter().find(|filed| filed.address == *address)?;
             Some(filed.primary.as_ref().unwrap_or(address).clone())
@@ -88,32 +130,39 @@ pub(crate) fn copy_addresses(
     CopyAddresses::of(participants.iter().zip(resolved.iter().map(primary)))
 }
 
-/// Decides for each participant. `before` are the entries that earlier attempts recorded in the outcome. `witness` is
-/// true if the mail system has recently found a mailbox other than those in `resolved`.
+/// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `witness` is true if the mail system has recently found a mailbox other than those in `resolved`.
 pub(crate) fn decide(
     resolved: &[Resolved<Mailbox, MailboxError>],
-    before: &[MissingParticipant],
-    limit: RetryLimit,
+    before: Earlier<'_>,
+    lookup_limit: LookupLimit,
     now: Timestamp,
     witness: bool,
 ) -> Plan {
+    let limit = lookup_limit.limit;
     let mut plan = Plan::default();
     let mut ids = HashSet::new();
-    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
+    let expected_before = before.all_expected();
+    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox { .. }));
     for (participant, resolved) in resolved.iter().enumerate() {
-        let earlier = before.iter().find(|missing| missing.participant == participant);
+        let earlier = before.missing.iter().find(|missing| missing.participant == participant);
+        // Of the participant, not of an address: a corrected row does not block the item.
+        let expected = expected_before.contains(&participant) || is_expected(resolved);
+        if expected && !matches!(resolved, Resolved::Filed(_)) {
+            plan.expected.push(participant);
+        }
         match resolved {
-            Resolved::Mailbox(mailbox) => {
+            Resolved::Mailbox { mailbox, .. } => {
+                if expected {
+                    plan.expected_in.entry(mailbox.id.clone()).or_default().push(participant);
+                }
                 if ids.insert(mailbox.id.clone()) {
                     plan.mailboxes.push(mailbox.clone());
                 }
             }
             Resolved::Filed(_) => {}
-            Resolved::NotFound { expected: false } if !earlier.is_some_and(was_expected) => {
-                plan.unmapped.push(participant);
-            }
+            Resolved::NotFound { .. } if !expected => plan.unmapped.push(participant),
             Resolved::NotFound { .. } => {
-                let missing = checked(earlier, participant, MissingReason::MailboxNotFound, limit, now);
+                let missing = checked(earlier, participant, MissingReason::MailboxNotFound, lookup_limit, now);
                 if limit.is_reached(series(&missing), now) {
                     let detail = format!("no mailbox for an expected participant after {} checks", missing.checks);
                     plan.given_up.get_or_insert((Reason::MailboxNotFound, detail));
@@ -123,7 +172,7 @@ pub(crate) fn decide(
                 }
                 plan.missing.push(missing);
             }
-            Resolved::Failed { expected, error } => {
+            Resolved::Failed { error, .. } => {
                 let is_answer = matches!(
                     error,
                     MailboxError::LookupRejected { .. }
@@ -138,10 +187,10 @@ pub(crate) fn decide(
                     plan.missing.push(earlier.copied().unwrap_or(begins));
                     continue;
                 }
-                let limit = if *expected || !is_answer { limit } else { limit.unexpected() };
-                let missing = checked(earlier, participant, reason, limit, now);
+                let limit = if expected || !is_answer { limit } else { limit.unexpected() };
+                let missing = checked(earlier, participant, reason, LookupLimit { limit, ..lookup_limit }, now);
                 let detail = format!("{error}, after {} checks", missing.checks);
-                match (limit.is_reached(series(&missing), now), *expected) {
+                match (limit.is_reached(series(&missing), now), expected) {
                     (true, false) => {
                         plan.unmapped.push(participant);
                         plan.lookup_rejected.push(participant);
@@ -162,10 +211,14 @@ pub(crate) fn decide(
     plan
 }
 
-/// Returns whether an earlier attempt expected a mailbox. If the participant's row is removed from the user map
-/// meanwhile, the participant is still expected: the item becomes a dead letter, and a replay uses the new map.
-fn was_expected(missing: &MissingParticipant) -> bool {
-    matches!(missing.reason, MissingReason::MailboxNotFound | MissingReason::MappedLater)
+/// Returns whether the user map or the tenant's domains expect a mailbox now. `false` for a participant with a copy.
+fn is_expected(resolved: &Resolved<Mailbox, MailboxError>) -> bool {
+    match resolved {
+        Resolved::Mailbox { expected, .. } | Resolved::NotFound { expected } | Resolved::Failed { expected, .. } => {
+            *expected
+        }
+        Resolved::Filed(_) => false,
+    }
 }
 
 fn series(missing: &MissingParticipant) -> Series {
@@ -194,7 +247,7 @@ fn checked(
     earlier: Option<&MissingParticipant>,
     participant: usize,
     reason: MissingReason,
-    limit: RetryLimit,
+    LookupLimit { limit, cached }: LookupLimit,
     now: Timestamp,
 ) -> MissingParticipant {
     // An entry without a check: the lookup failed while no other lookup succeeded.
@@ -208,7 +261,9 @@ fn checked(
         }
         Some(_) | None => None,
     };
-    let Series { since, checks, last } = limit.next(before, now);
+    // Only "no mailbox" is cached.
+    let cached = if reason == MissingReason::MailboxNotFound { cached } else { Duration::ZERO };
+    let Series { since, checks, last } = limit.next_cached(before, now, cached);
     MissingParticipant { participant, reason, since, checks, last_check: last }
 }
 

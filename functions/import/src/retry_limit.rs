@@ -59,6 +59,16 @@ impl RetryLimit {
         Series { since, checks: checks.saturating_add(1), last: Some(now) }
     }
 
+    /// Like [`next`](Self::next), for a response that the mail system's adapter repeats from its cache for `cached`. A
+    /// response that may be a repetition of the latest one is not counted.
+    pub(crate) fn next_cached(self, before: Option<Series>, now: Timestamp, cached: Duration) -> Series {
+        let is_repetition = |series: &Series| {
+            let cached = SignedDuration::try_from(cached).unwrap_or(SignedDuration::MAX);
+            series.last.is_some_and(|last| now.duration_since(last).abs() < cached)
+        };
+        before.filter(is_repetition).unwrap_or_else(|| self.next(before, now))
+    }
+
     /// Returns whether the responses of a series are final.
     pub(crate) fn is_reached(self, series: Series, now: Timestamp) -> bool {
         let wait = SignedDuration::try_from(self.wait).unwrap_or(SignedDuration::MAX);
@@ -104,6 +114,21 @@ mod tests {
         // The planned checks of a longer limit are further apart.
         let week = RetryLimit::new(Duration::from_secs(7 * 24 * 3600));
         assert_eq!(week.next(Some(week.next(None, start)), hours(7)).since, start);
+    }
+
+    #[test]
+    fn repetition_from_the_cache_is_not_a_check() {
+        let limit = RetryLimit::new(Duration::ZERO);
+        let start: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let checked = |times: &[i64], cached| {
+            let at = |seconds: &i64| start + SignedDuration::from_secs(*seconds);
+            let cached = Duration::from_secs(cached);
+            let series = times.iter().map(at).fold(None, |series, now| Some(limit.next_cached(series, now, cached)));
+            series.unwrap().checks
+        };
+        assert_eq!(checked(&[0, 5, 15], 60), 1, "two responses of the cache");
+        assert_eq!(checked(&[0, 5, 15, 35, 75, 155], 60), 3);
+        assert_eq!(checked(&[0, 5, 15], 0), 3, "nothing is cached");
     }
 
     #[test]

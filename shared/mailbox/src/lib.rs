@@ -212,6 +212,11 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError::LookupRejected`]: it is unknown whether the address has a mailbox.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
 
+    /// Returns the time for which [`find`](Self::find) may repeat "no mailbox" without a request to the mail system.
+    fn negative_ttl(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Files one copy in the archive folder of the mailbox, and creates the folder if it is missing. The copy becomes
     /// visible when it is complete. A retry creates no second copy: see [`Attempt`].
     ///

@@ -33,6 +33,10 @@ impl RecipientCache {
         Self { clock, ..self }
     }
 
+    pub(super) fn negative_ttl(&self) -> Duration {
+        self.negative_ttl
+    }
+
     /// Returns the cached result; `Some(None)` means that the address has no mailbox.
     pub(super) fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);

@@ -41,7 +41,12 @@ pub struct Rules<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved<M, E> {
     /// Found by the user map or by the participant's own address.
-    Mailbox(M),
+    Mailbox {
+        /// The mailbox.
+        mailbox: M,
+        /// As in `NotFound`.
+        expected: bool,
+    },
     /// This address of the participant has its copy already; there was no lookup.
     Filed(MailboxAddress),
     /// The directory has no mailbox for the address, or the participant has no address.
@@ -93,7 +98,7 @@ pub async fn resolve<D: Directory>(
             return Resolved::Filed(first.clone());
         }
         match lookups.result(first) {
-            Some(Ok(Some(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
+            Some(Ok(Some(mailbox))) => return Resolved::Mailbox { mailbox: mailbox.clone(), expected },
             Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
             Some(Ok(None)) | None => {}
         }
@@ -101,7 +106,7 @@ pub async fn resolve<D: Directory>(
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own_address) if filed(own_address) => Resolved::Filed(own_address.clone()),
             Some(own_address) if confirmed_missing.contains(&place) => match lookups.result(own_address) {
-                Some(Ok(Some(mailbox))) => Resolved::Mailbox(mailbox.clone()),
+                Some(Ok(Some(mailbox))) => Resolved::Mailbox { mailbox: mailbox.clone(), expected },
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
                 Some(Ok(None)) | None => Resolved::NotFound { expected },
             },

@@ -55,7 +55,12 @@ fn person(phone: &str, email: &str) -> Participant {
 type Results = Vec<Resolved<String, &'static str>>;
 
 fn mailbox(id: &str) -> Resolved<String, &'static str> {
-    Resolved::Mailbox(id.to_owned())
+    Resolved::Mailbox { mailbox: id.to_owned(), expected: false }
+}
+
+/// Found, and expected because of the user map.
+fn mapped(id: &str) -> Resolved<String, &'static str> {
+    Resolved::Mailbox { mailbox: id.to_owned(), expected: true }
 }
 
 const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false };
@@ -74,11 +79,11 @@ fn resolved(participants: &[Participant], automatic: bool, confirmed_missing: &[
 
 #[test]
 fn user_map_outranks_the_participants_own_address() {
-    assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mailbox("ada")]);
+    assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mapped("ada")]);
     // Mapped to a mailbox that is missing: the own address is used only after that was confirmed.
     let missing = [person("4520123457", "bob@example.com")];
     assert_eq!(resolved(&missing, true, &[]), [EXPECTED]);
-    assert_eq!(resolved(&missing, true, &[0]), [mailbox("bob")]);
+    assert_eq!(resolved(&missing, true, &[0]), [mapped("bob")]);
     assert_eq!(resolved(&missing, false, &[0]), [EXPECTED]);
     assert_eq!(resolved(&[person("4520123457", "stranger@elsewhere.example")], true, &[0]), [EXPECTED]);
 }
@@ -97,10 +102,10 @@ fn every_address_is_looked_up_once() {
     ];
     let (mailboxes, map) = (mailboxes(), map());
     let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &mailboxes));
-    let ada = || mailbox("ada");
+    let ada = || mapped("ada");
     assert_eq!(
         resolved,
-        [ada(), ada(), mailbox("bob"), UNEXPECTED, UNEXPECTED, ada(), UNEXPECTED, UNEXPECTED],
+        [ada(), mailbox("ada"), mailbox("bob"), UNEXPECTED, UNEXPECTED, ada(), UNEXPECTED, UNEXPECTED],
         "in the order of the participants"
     );
     assert_eq!(
@@ -127,7 +132,7 @@ fn lookup_that_fails_does_not_affect_other_participants() {
     assert_eq!(
         resolved(&group, true, &[1]),
         [
-            mailbox("ada"),
+            mapped("ada"),
             Resolved::Failed { expected: true, error: "down" },
             Resolved::Failed { expected: false, error: "down" }
         ]
@@ -152,7 +157,7 @@ fn user_map_row_counts_for_messages_of_its_period() {
     let at = |time: &str| Rules { at: time.parse().unwrap(), ..rules(&map, &[]) };
     let group = [person("4520123456", "bob@example.com")];
     let results = |time| block_on(resolve(&group, &at(time), &HashSet::new(), |_| false, &mailboxes()));
-    assert_eq!(results("2026-06-30T23:59:59Z"), [mailbox("ada")]);
+    assert_eq!(results("2026-06-30T23:59:59Z"), [mapped("ada")]);
     assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 

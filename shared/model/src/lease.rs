@@ -75,6 +75,7 @@ impl Outcome {
     /// Completes the item: Leased → Complete; every required copy is filed.
     pub fn complete(&mut self) {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
+        self.expected.clear();
     }
 
     /// Records a dead letter: Leased or Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the
@@ -94,8 +95,9 @@ impl Outcome {
     }
 
     /// Removes the series of checks and rejections that began up to a time, so that their retries are counted from
-    /// zero: a replayed item gets all of them again.
+    /// zero: a replayed item gets all of them again. Today's user map decides who is expected to have a mailbox.
     pub fn restart_retries(&mut self, began_until: Timestamp) {
+        self.expected.clear();
         self.missing.retain(|missing| missing.since > began_until);
         for failed in &mut self.failed {
             if failed.since.is_some_and(|since| since <= began_until) {

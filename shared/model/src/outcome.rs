@@ -36,6 +36,10 @@ pub struct Outcome {
     /// one, the outcome is not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingParticipant>,
+    /// Participants without a copy of whom any attempt expected a mailbox, by their place in the item. They stay expected
+    /// if their row in the user map is removed, until the item is replayed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<usize>,
     /// Participants that have no mailbox and are not expected to have one, by their place in the item: 0 is the sender,
     /// 1 the first of `to`. Their identity is only in the stored message's evidence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -203,6 +207,7 @@ impl Outcome {
             mailboxes: Vec::new(),
             failed: Vec::new(),
             missing: Vec::new(),
+            expected: Vec::new(),
             unmapped: Vec::new(),
             lookup_rejected: Vec::new(),
             dead_letter: None,

@@ -23,16 +23,21 @@ fn message(item: &str, date: &str) -> Vec<u8> {
         .into()
 }
 
-/// A mail system in which every address has a mailbox. The results of filings are taken in order.
+/// A mail system in which every other address has a mailbox. The results of filings are taken in order.
 #[derive(Default)]
 struct Fake {
     results: Mutex<VecDeque<Result<(), MailboxError>>>,
     attempts: Mutex<Vec<Attempt>>,
+    /// An address without a mailbox.
+    absent: Mutex<Option<&'static str>>,
 }
 
 #[async_trait]
 impl Mailboxes for Fake {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        if *self.absent.lock().unwrap() == Some(address.as_str()) {
+            return Ok(None);
+        }
         Ok(Some(Mailbox { id: address.to_string(), address: address.clone(), primary: address.clone() }))
     }
 
@@ -196,4 +201,43 @@ async fn dead_letter_with_known_outcomes_can_be_replayed_at_once() {
     assert!(matches!(test.deliver().await, Err(Failure::Permanent { reason: Reason::MailboxFull, .. })));
     assert_eq!(test.outcome().held_until(Timestamp::now()), None);
     assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+}
+
+/// The mailbox is unavailable, so nothing is recorded about it. Then the participant's row is removed and the mailbox too.
+#[tokio::test]
+async fn participant_stays_expected_after_an_unavailable_mailbox() {
+    let down = MailboxError::Unavailable { detail: "HTTP 503".to_owned(), retry_after: None };
+    let mut test = Test::with([Ok(()), Err(down), Ok(())]).await;
+    test.import.tenant_domains = vec!["example.com".to_owned()];
+    assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+    assert_eq!(test.outcome().expected, [1], "the other participant has a copy");
+
+    test.import.tenant_domains.clear();
+    *test.fake.absent.lock().unwrap() = Some(PARTICIPANTS[1]);
+    assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+    let outcome = test.outcome();
+    assert_eq!((outcome.missing.len(), outcome.unmapped.len()), (1, 0), "dropped silently");
+
+    *test.fake.absent.lock().unwrap() = None;
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+    assert!(test.outcome().is_complete() && test.outcome().expected.is_empty());
+}
+
+/// The stored message was deleted by age, and convert has rendered it again before the last copy was filed.
+#[tokio::test]
+async fn outcome_describes_the_message_that_is_in_the_bucket() {
+    let mut test = Test::with([Ok(()), Err(refused()), Ok(())]).await;
+    assert!(test.deliver().await.is_err());
+    let (first, key) = (test.outcome(), test.task.mime.clone().unwrap());
+    let again = message("WA-1", "Sat, 21 Nov 2026 11:00:00 +0100");
+    (test.task.sha256, test.task.bytes) = (Sha256::of(&again), again.len() as u64);
+    assert!(test.deliver().await.is_err());
+    assert_eq!(test.outcome().sha256, first.sha256, "the bucket still has the first message");
+
+    test.aws.remove(&key);
+    let put = Put { key: &key, bytes: again.into(), content_type: "message/rfc822", sha256: Some(test.task.sha256) };
+    test.import.store.put(put, Condition::Absent).await.unwrap();
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+    let outcome = test.outcome();
+    assert_eq!((outcome.sha256, outcome.bytes), (Some(test.task.sha256), Some(test.task.bytes)));
 }

@@ -55,6 +55,10 @@ struct Item {
     domains: Vec<String>,
     participants: Vec<Participant>,
     missing: Vec<MissingParticipant>,
+    expected: Vec<usize>,
+    wait: Duration,
+    /// The time for which the adapter repeats that an address has no mailbox.
+    cached: Duration,
     now: Timestamp,
 }
 
@@ -72,19 +76,24 @@ impl Item {
             domains: vec!["example.com".to_owned()],
             participants: addresses.iter().map(participant).collect(),
             missing: Vec::new(),
+            expected: Vec::new(),
+            wait: DAY,
+            cached: Duration::ZERO,
             now: "2026-11-22T07:00:00Z".parse().unwrap(),
         }
     }
 
     async fn check(&mut self, filed: &[&str], witness: bool) -> Plan {
-        let limit = RetryLimit::new(DAY);
+        let limit = LookupLimit { limit: RetryLimit::new(self.wait), cached: self.cached };
         let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now };
         let confirmed_missing = confirmed_missing(&self.missing, limit, self.now);
         let filed = |address: &MailboxAddress| filed.contains(&address.as_str());
         let directory = MailDirectory(&self.mail);
         let resolved = mapping::resolve(&self.participants, &rules, &confirmed_missing, filed, &directory).await;
-        let plan = decide(&resolved, &self.missing, limit, self.now, witness);
+        let before = Earlier { missing: &self.missing, expected: &self.expected };
+        let plan = decide(&resolved, before, limit, self.now, witness);
         self.missing.clone_from(&plan.missing);
+        self.expected.clone_from(&plan.expected);
         plan
     }
 
@@ -191,9 +200,48 @@ async fn row_removed_between_attempts_drops_no_recipient_silently() {
     item.now += SignedDuration::from_hours(1);
     let plan = item.check_hourly(24, &[ADA]).await;
     assert!(plan.unmapped.is_empty() && plan.given_up.is_some(), "a dead letter: {plan:?}");
-    // A replay starts without the earlier checks.
+    // A replay starts without the earlier checks and expectations.
     item.missing.clear();
+    item.expected.clear();
     assert_eq!(item.check(&[ADA], false).await.unmapped, [1]);
+}
+
+/// The first attempt records no entry that shows the expectation: the lookup failed or was rejected, or the mailbox was
+/// found and the filing failed.
+#[tokio::test]
+async fn participant_stays_expected_after_any_first_attempt() {
+    let csv = "Phone,Mail\n+4520123456,new@example.com\n";
+    for first in [Err(unavailable()), Err(rejected()), Ok(Some(""))] {
+        let mut item = Item::of(&[ADA, "bob@client.example"]);
+        item.participants[1].phone = Some("+4520123456".to_owned());
+        item.map = UserMap::parse(csv.as_bytes(), None).unwrap();
+        item.mail.respond("new@example.com", first.clone());
+        item.mail.respond("bob@client.example", Ok(None));
+        item.check(&[], false).await;
+        item.map = UserMap::empty();
+        let plan = item.check(&[ADA], false).await;
+        assert_eq!((plan.missing.len(), plan.unmapped.len()), (1, 0), "{first:?}");
+        // A corrected row finds the mailbox under another address.
+        item.map = UserMap::parse(csv.replace("new@", "newer@").as_bytes(), None).unwrap();
+        let plan = item.check(&[ADA], false).await;
+        assert_eq!((addresses(&plan), plan.missing.len()), (vec!["newer@example.com"], 0), "{first:?}");
+        let plan = item.check(&[ADA, "newer@example.com"], false).await;
+        assert!(plan.expected.is_empty() && plan.waiting.end().is_none(), "{first:?}");
+    }
+}
+
+/// Graph and IMAP repeat "no mailbox" for a minute without asking the directory.
+#[tokio::test]
+async fn three_real_lookups_decide_although_retry_hours_is_zero() {
+    let mut item = Item::of(&[BOB]);
+    (item.wait, item.cached) = (Duration::ZERO, Duration::from_secs(60));
+    item.mail.respond(BOB, Ok(None));
+    let mut given_up = Vec::new();
+    for seconds in [0, 5, 10, 50, 60] {
+        item.now += SignedDuration::from_secs(seconds);
+        given_up.push(item.check(&[], false).await.given_up.is_some());
+    }
+    assert_eq!(given_up, [false, false, false, false, true]);
 }
 
 #[tokio::test]

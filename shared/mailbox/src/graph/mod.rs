@@ -145,6 +145,10 @@ impl Mailboxes for Graph {
         self.find_mailbox(address).await
     }
 
+    fn negative_ttl(&self) -> Duration {
+        self.recipients.negative_ttl()
+    }
+
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         Ok(self.file_message(mailbox, message, attempt).await?)
     }

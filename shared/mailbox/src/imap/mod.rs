@@ -248,6 +248,10 @@ impl Mailboxes for Imap {
         self.find_mailbox(address).await.map_err(|failure| self.error(failure))
     }
 
+    fn negative_ttl(&self) -> Duration {
+        self.recipient_cache.negative_ttl()
+    }
+
     async fn file(&self, mailbox: &Mailbox, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
         self.file_message(mailbox, message, attempt).await.map_err(|failure| self.error(failure))
     }

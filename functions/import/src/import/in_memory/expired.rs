@@ -1,12 +1,9 @@
 //! An item whose outcome the lifecycle rule has deleted, in a mail system that still has its copies.
 
-use std::path::Path;
-
 use graph_fake::{CLIENT_ID, CLIENT_SECRET, GraphFake, Kind, TENANT_ID, User};
 use mailbox::{
     entra::{Cloud, Credentials, EntraSecret},
     graph::{Graph, GraphConfig},
-    maildir::Maildir,
 };
 
 use super::*;
@@ -62,22 +59,6 @@ async fn old_item_without_outcome_is_not_filed_again() {
             assert_eq!(fake.visible(address).len(), number + 1, "{archived}, {message_time:?}");
         }
     }
-}
-
-/// Without a directory of its own, Maildir looks up by the message, as IMAP does.
-#[tokio::test]
-async fn old_item_in_a_maildir_is_not_filed_again() {
-    let root = tempfile::tempdir().unwrap();
-    for address in PARTICIPANTS {
-        std::fs::create_dir(root.path().join(address)).unwrap();
-    }
-    let maildir = Arc::new(Maildir::new(root.path(), "Archive").unwrap());
-    let mut test = Test::of(maildir, "WA-1", "Sat, 22 Nov 2025 10:00:00 +0000").await;
-    test.task.message_time = Some(Timestamp::now() - YEAR);
-    assert_eq!(test.deliver_without_outcome().await, [FilingResult::Skipped; 2]);
-    let copies =
-        |address: &str| std::fs::read_dir(Path::new(root.path()).join(address).join("Archive/cur")).unwrap().count();
-    assert_eq!(PARTICIPANTS.map(copies), [1, 1]);
 }
 
 #[tokio::test]
