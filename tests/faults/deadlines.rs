@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     expectations::{self, SHORT, filed},
-    late_copies::import_batch,
+    late_copies::receive_import_batch,
 };
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn convert_returns_unfinished_records_at_the_deadline() -> anyhow::Result<
     let result = evaluate(&response, all.iter().map(String::as_str));
     assert_eq!(result, BatchResult::Done(all), "a record was not returned");
     let begun = source.requests().items;
-    assert!(begun < 20, "all {begun} were begun after the deadline");
+    assert!(begun < 20, "all {begun} items were requested, although the deadline was reached");
 
     source.clear_faults();
     pipeline.drain().await?;
@@ -67,10 +67,10 @@ async fn import_returns_unfinished_records_at_the_deadline() -> anyhow::Result<(
     let items: Vec<_> = (0..10).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let (client, batch) = import_batch(&pipeline).await?;
+    let (client, batch) = receive_import_batch(&pipeline).await?;
 
     // Copies are created, and Graph's responses come too late.
     let gate = Gate::default();
@@ -114,13 +114,13 @@ async fn fetch_stops_at_the_deadline_and_the_next_run_continues() -> anyhow::Res
     }
     assert_eq!(seen, all);
     assert_eq!(runs, 4, "a run began again at the start or did not process its page");
-    let called = async {
+    let logged = async {
         // Output reaches the log shortly after the response.
         while pipeline.logs().matches("\"Incomplete\":1").count() < 3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), called).await.context("no error is logged for incomplete runs")?;
+    tokio::time::timeout(Duration::from_secs(60), logged).await.context("no error is logged for incomplete runs")?;
     let waiting = depth(&pipeline.machine.cloud, &pipeline.machine.resources.convert).await?;
     assert_eq!(waiting.total(), queued);
     Ok(())

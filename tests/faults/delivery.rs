@@ -44,7 +44,7 @@ async fn deliver_to_two_processes(pipeline: &Pipeline, step: Step) -> anyhow::Re
 async fn batch_delivered_to_two_functions_is_processed_once() -> anyhow::Result<()> {
     let sample = expectations::sample(&items())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     deliver_to_two_processes(&pipeline, Step::Convert).await?;
@@ -59,7 +59,7 @@ async fn batch_delivered_to_two_functions_is_processed_once() -> anyhow::Result<
 async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     let sample = expectations::sample(&[expectations::filed("held")])?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     deliver_to_two_processes(&pipeline, Step::Convert).await?;
@@ -67,7 +67,8 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
     let client = Client::new(pipeline.machine.cloud.config());
     let queue = &pipeline.machine.resources.import;
     let function = pipeline.machine.function(Step::Import);
-    let batch = Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?.context("a task")?;
+    let batch =
+        Batch::receive(&client, queue, 10, Duration::ZERO, Duration::ZERO).await?.context("no task for import")?;
     // The first function is about to file both copies; they are not visible in the mailboxes yet.
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::HoldBefore(gate.clone()));
@@ -100,7 +101,7 @@ async fn leased_item_is_not_filed_by_another_function() -> anyhow::Result<()> {
 async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Result<()> {
     let sample = expectations::sample(&items())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let client = Client::new(pipeline.machine.cloud.config());
@@ -147,7 +148,7 @@ async fn repeated_reordered_task_makes_one_copy_or_dead_letter() -> anyhow::Resu
 async fn overlapping_backfill_files_nothing_twice() -> anyhow::Result<()> {
     let sample = expectations::sample(&items())?;
     let expected_results: Vec<(ItemId, _)> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let daily = pipeline.machine.fetch(&Pipeline::timer()).await?;
     let backfill = pipeline.machine.fetch(&Pipeline::backfill()).await?;

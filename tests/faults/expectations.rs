@@ -57,7 +57,7 @@ pub(crate) fn sample(items: &[Value]) -> anyhow::Result<Sample> {
 }
 
 /// Starts the fake of Graph with the two mailboxes. Unlike a directory, it accepts the same message twice.
-pub(crate) async fn tenant() -> anyhow::Result<GraphFake> {
+pub(crate) async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));

@@ -101,8 +101,8 @@ fn malformed(now: Timestamp) -> Vec<(&'static str, Vec<u8>)> {
         (id, text.replace(from, to).into_bytes())
     };
     vec![
-        replaced("no chat", "\"chat\"", "\"chatter\""),
-        replaced("no time", "Time\":", "Clock\":"),
+        replaced("without chat", "\"chat\"", "\"chatter\""),
+        replaced("without time", "Time\":", "Clock\":"),
         replaced("another", "\"id\":\"another\"", "\"id\":\"plain\""),
         ("truncated", item_text("truncated").into_bytes()[..100].to_vec()),
         ("latin", b"{\"id\":\"latin\",\"text\":\"\xe6\xf8\xe5\"}".to_vec()),
@@ -205,7 +205,7 @@ async fn hostile_item_affects_no_other_item() -> anyhow::Result<()> {
         let html = parsed.body_html(0).unwrap_or_default();
         assert!(!html.contains("<script") && !html.contains("onerror=alert(1)>"), "{id}");
         assert!(bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "{id}: a line is too long for SMTP");
-        assert!(!bytes.contains(&0), "{id}: NUL");
+        assert!(!bytes.contains(&0), "{id}: the mail contains NUL");
         let expected = malicious.iter().find(|(other, _)| *other == id).map(|(_, item)| item);
         assert_eq!(Some(&evidence), expected, "{id}: the evidence differs from the source's response");
     }

@@ -35,13 +35,13 @@ fn day_with_messages(count: usize) -> anyhow::Result<Sample> {
 }
 
 /// Returns the multiplier of the number of kills.
-pub(crate) fn soak() -> anyhow::Result<usize> {
+pub(crate) fn read_soak_factor() -> anyhow::Result<usize> {
     Ok(Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of kills", 1)?)
 }
 
 /// Invokes fetch repeatedly, for daily runs and backfills, and kills it while it starts, while it works or
 /// shortly after it has ended. Returns the number of kills during work.
-pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
+pub(crate) async fn run_and_kill_fetch(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut killed = 0;
     for _ in 0..times {
@@ -60,7 +60,7 @@ pub(crate) async fn fetch_killed(pipeline: &Pipeline, times: usize, seed: u64) -
 }
 
 /// Returns the seed of the random numbers.
-pub(crate) fn seed() -> anyhow::Result<u64> {
+pub(crate) fn read_seed() -> anyhow::Result<u64> {
     Ok(Variables::read(&["FAULT_SEED"]).with_default("FAULT_SEED", "a number", rand::random())?)
 }
 
@@ -71,7 +71,7 @@ async fn run_with_kills(
     expected_results: &[(ItemId, ExpectedResult)],
     kills: usize,
 ) -> anyhow::Result<usize> {
-    let seed = seed()?;
+    let seed = read_seed()?;
     let mut chance = StdRng::seed_from_u64(seed);
     pipeline.put_user_map(user_map()).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
@@ -105,7 +105,7 @@ async fn run_with_kills(
 
 #[tokio::test]
 async fn killed_functions_lose_and_duplicate_nothing_in_maildir() -> anyhow::Result<()> {
-    let mut left = 25 * soak()?;
+    let mut left = 25 * read_soak_factor()?;
     while left > 0 {
         let sample = day_with_messages(80)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
@@ -119,7 +119,7 @@ async fn killed_functions_lose_and_duplicate_nothing_in_maildir() -> anyhow::Res
 
 #[tokio::test]
 async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Result<()> {
-    let mut left = 25 * soak()?;
+    let mut left = 25 * read_soak_factor()?;
     while left > 0 {
         let graph = GraphFake::start().await?;
         for address in mailboxes()? {
@@ -135,16 +135,16 @@ async fn killed_functions_lose_and_duplicate_nothing_in_graph() -> anyhow::Resul
 }
 
 #[tokio::test]
-pub(crate) async fn killed_fetch_loses_no_id_and_causes_no_second_copy() -> anyhow::Result<()> {
+async fn killed_fetch_loses_no_id_and_causes_no_second_copy() -> anyhow::Result<()> {
     let mut killed = 0;
-    for _ in 0..soak()? {
+    for _ in 0..read_soak_factor()? {
         let sample = day_with_messages(20)?;
         let expected_results: Vec<_> = sample.expected_results().collect();
         let addresses = mailboxes()?.into_iter().map(String::from).collect();
         let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await?;
         pipeline.put_user_map(user_map()).await?;
-        let seed = seed()?;
-        killed += fetch_killed(&pipeline, 10, seed).await;
+        let seed = read_seed()?;
+        killed += run_and_kill_fetch(&pipeline, 10, seed).await;
         pipeline.run(&Pipeline::timer()).await?;
         let settled = async {
             expectations::assert_nothing_missing(&pipeline).await?;

@@ -43,7 +43,7 @@ async fn interrupted_large_item_is_filed_complete_and_once() -> anyhow::Result<(
     large["item"]["attachments"] = json!([{"id": "f", "name": "film.mp4", "media": {"bytes": SIZE}}]);
     let sample = expectations::sample(&[large, filed("small")])?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     graph.grant_mime_import();
 
     // The second part fails, and convert is killed while it waits for the retry.

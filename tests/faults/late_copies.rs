@@ -31,7 +31,7 @@ const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(12);
 
 /// Runs convert until import has a task, and receives a batch for import. On a busy machine convert may reach its deadline;
 /// then its tasks are redelivered.
-pub(crate) async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
+pub(crate) async fn receive_import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client, Batch)> {
     let client = Client::new(pipeline.machine.cloud.config());
     let resources = &pipeline.machine.resources;
     loop {
@@ -48,25 +48,25 @@ pub(crate) async fn import_batch(pipeline: &Pipeline) -> anyhow::Result<(Client,
 }
 
 /// Returns the only outcome in the bucket.
-async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
+async fn read_outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
     let found = pipeline.keys(keys::OUTCOMES).await?;
     let key = found.first().context("no outcome")?;
     let object = pipeline.store.get(key, 1 << 20).await?.context("a listed outcome is missing")?;
     Ok(Outcome::parse(&object.bytes)?)
 }
 
-async fn leased_until(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
-    Ok(outcome(pipeline).await?.lease.context("the item has no lease")?.until)
+async fn read_lease_end(pipeline: &Pipeline) -> anyhow::Result<Timestamp> {
+    Ok(read_outcome(pipeline).await?.lease.context("the item has no lease")?.until)
 }
 
 #[tokio::test]
 async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow::Result<()> {
     let sample = expectations::sample(&[expectations::filed("late")])?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let (client, batch) = import_batch(&pipeline).await?;
+    let (client, batch) = receive_import_batch(&pipeline).await?;
 
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
@@ -75,7 +75,7 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert!(pipeline.logs().contains("configuration error"), "{}", pipeline.logs());
     assert!(
-        leased_until(&pipeline).await? >= begin + SETTLE_TIME,
+        read_lease_end(&pipeline).await? >= begin + SETTLE_TIME,
         "the item would be filed again while the copy may still appear"
     );
     batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
@@ -90,12 +90,12 @@ async fn configuration_error_does_not_end_the_wait_for_another_copy() -> anyhow:
 #[tokio::test]
 async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::Result<()> {
     let sample = expectations::sample(&[expectations::filed("interrupted")])?;
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     // Has the wait of a deployment, a minute. The test does not wait for its end.
     let variables = [("RETRY_BASE_SECONDS", "5")];
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let (_, batch) = import_batch(&pipeline).await?;
+    let (_, batch) = receive_import_batch(&pipeline).await?;
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), Fault::DoLater(gate.clone()));
     let search_gate = Gate::default();
@@ -104,7 +104,7 @@ async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     let failed = batch.ids().map(str::to_owned).collect();
     assert_eq!(evaluate(&response, batch.ids()), BatchResult::Done(failed));
-    assert!(leased_until(&pipeline).await? >= begin + SignedDuration::from_mins(1));
+    assert!(read_lease_end(&pipeline).await? >= begin + SignedDuration::from_mins(1));
     search_gate.open();
     gate.open();
     Ok(())
@@ -135,9 +135,9 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
     let shared_step = Arc::clone(&step);
     let proxy = FaultProxy::start(move |request| {
         let line = request.lines().next().unwrap_or_default();
-        let is_claim = request.contains("\"claim\":");
+        let is_lease = request.contains("\"claim\":");
         match (shared_step.load(Ordering::SeqCst), line.starts_with("PUT "), line.contains("/outcomes/")) {
-            (0, true, true) if is_claim => shared_step.store(1, Ordering::SeqCst),
+            (0, true, true) if is_lease => shared_step.store(1, Ordering::SeqCst),
             (1, true, true) => return ConnectionFault::BeforeExecution,
             (1, false, true) => shared_step.store(2, Ordering::SeqCst),
             _ => {}
@@ -151,15 +151,15 @@ async fn failed_outcome_write_does_not_end_the_wait_for_a_copy() -> anyhow::Resu
     let endpoint = pipeline.machine.cloud.config().endpoint_url().and_then(|url| url.strip_prefix("http://"));
     proxy.set_upstream(endpoint.context("the emulator has no endpoint")?.parse()?);
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let (client, batch) = import_batch(&pipeline).await?;
+    let (client, batch) = receive_import_batch(&pipeline).await?;
 
     let gate = Gate::default();
     graph.fault(On::kind(Kind::MessageCreate), Fault::DoLater(gate.clone()));
     let begin = Timestamp::now();
     let response = pipeline.machine.function(Step::Import).invoke(batch.event()).await?;
     assert_eq!(step.load(Ordering::SeqCst), 2, "the write of the outcome did not fail");
-    assert!(leased_until(&pipeline).await? >= begin + SETTLE_TIME);
-    assert_eq!(outcome(&pipeline).await?.mailboxes.len(), 49, "the last outcome does not have every filed copy");
+    assert!(read_lease_end(&pipeline).await? >= begin + SETTLE_TIME);
+    assert_eq!(read_outcome(&pipeline).await?.mailboxes.len(), 49, "the last outcome does not have every filed copy");
     batch.settle(&client, &pipeline.machine.resources.import, &evaluate(&response, batch.ids())).await?;
 
     gate.open();

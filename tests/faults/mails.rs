@@ -21,13 +21,13 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 use crate::{
     expectations::SHORT,
     interruptions::{PeriodicFaults, start_through_proxy},
-    kills::{fetch_killed, seed},
+    kills::{read_seed, run_and_kill_fetch},
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
 const MAILS: usize = 60;
 
-fn zip(mails: usize) -> anyhow::Result<Vec<u8>> {
+fn build_zip(mails: usize) -> anyhow::Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut manifest = format!("Count: {mails}\n");
     for id in 0..mails {
@@ -49,9 +49,10 @@ async fn vendors_zip_is_filed_once_when_its_readers_are_killed() -> anyhow::Resu
     let addresses = mailboxes()?.into_iter().map(String::from).collect();
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Mails, MailSystem::Maildir(addresses), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
-    pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
-    let seed = seed()?;
-    fetch_killed(&pipeline, 10, seed).await;
+    pipeline.put("inbox/sftp/day.zip", build_zip(MAILS)?).await?;
+    let seed = read_seed()?;
+    let fetch_kills = run_and_kill_fetch(&pipeline, 10, seed).await;
+    assert!(fetch_kills > 0, "fetch was not killed while it worked: FAULT_SEED={seed}");
     fetch_until_complete(&pipeline).await?;
     let mut chance = StdRng::seed_from_u64(seed);
     let working = pipeline.machine.work();
@@ -99,7 +100,7 @@ async fn assert_each_filed_once(pipeline: &Pipeline, mails: usize) -> anyhow::Re
     }
     ensure!(copies.len() == mails, "{} of {mails} are filed", copies.len());
     ensure!(copies.values().all(|count| *count == 1), "{copies:?}");
-    ensure!(pipeline.dead_letters().await?.is_empty(), "there are dead letters");
+    ensure!(pipeline.dead_letters().await?.is_empty(), "an item is a dead letter");
     Ok(())
 }
 
@@ -111,7 +112,7 @@ async fn vendors_zip_is_filed_once_when_requests_are_interrupted() -> anyhow::Re
     let pipeline =
         start_through_proxy(&proxy, Pace::default(), ItemSource::Mails, MailSystem::Maildir(addresses)).await?;
     pipeline.put_user_map(user_map()).await?;
-    pipeline.put("inbox/sftp/day.zip", zip(MAILS)?).await?;
+    pipeline.put("inbox/sftp/day.zip", build_zip(MAILS)?).await?;
     interruptions.arm(true);
     fetch_until_complete(&pipeline).await?;
     pipeline.drain().await?;

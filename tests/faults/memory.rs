@@ -26,27 +26,27 @@ const ALONE: Pace =
     Pace { timeout: Duration::from_secs(100), visibility: Duration::from_secs(120), concurrency: 1, max_receives: 50 };
 
 /// Minimum memory of a process without an item, in MB.
-const OWN: u64 = 25;
+const IDLE_MEGABYTES: u64 = 25;
 
 /// Asserts that a peak, in MB, leaves a fifth of the memory free, because Lambda counts more than the process.
 #[expect(clippy::print_stdout, reason = "the measurement")]
-fn leaves_a_fifth(step: Step, needed: u64, given: u64) -> anyhow::Result<()> {
+fn assert_fifth_is_free(step: Step, needed: u64, given: u64) -> anyhow::Result<()> {
     println!("{}: {needed} of {given} MB", step.name());
     ensure!(needed <= given * 4 / 5, "{} needs {needed} MB, and the template gives it {given}", step.name());
     Ok(())
 }
 
 /// Asserts that this many times the items' part of the peak fits.
-fn enough(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
+fn assert_items_fit(pipeline: &Pipeline, times: u64) -> anyhow::Result<()> {
     for step in [Step::Convert, Step::Import] {
         let (peak, given) = (pipeline.peak_kilobytes(step)? >> 10, template_memory(step)?);
-        ensure!(peak > OWN, "{} took {peak} MB", step.name());
-        leaves_a_fifth(step, (peak - OWN) * times + OWN, given)?;
+        ensure!(peak > IDLE_MEGABYTES, "{} took {peak} MB", step.name());
+        assert_fifth_is_free(step, (peak - IDLE_MEGABYTES) * times + IDLE_MEGABYTES, given)?;
     }
     Ok(())
 }
 
-fn largest(index: usize) -> Value {
+fn largest_item(index: usize) -> Value {
     let mut item = expectations::filed(&format!("item/{index}"));
     // The text counts, too.
     let bytes = (10 << 20) - 1024;
@@ -66,7 +66,7 @@ async fn batch_of_largest_items_fits_in_memory_with_import_mime() -> anyhow::Res
         );
     }
     let to_all = |index: usize| {
-        let mut item = largest(index);
+        let mut item = largest_item(index);
         item["expect"] = json!(four);
         item["item"]["to"] = json!(["@bob", "@cat", "@dan"]);
         item
@@ -74,26 +74,26 @@ async fn batch_of_largest_items_fits_in_memory_with_import_mime() -> anyhow::Res
     let items: Vec<_> = (0..BATCH).map(to_all).collect();
     let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     graph.grant_mime_import();
     for address in &four[2..] {
         graph.add(User::new(address));
     }
     let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), MailSystem::GraphImportMime(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    enough(&pipeline, 1)?;
+    assert_items_fit(&pipeline, 1)?;
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
 async fn batch_of_largest_items_fits_in_template_memory() -> anyhow::Result<()> {
-    let sample = expectations::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
+    let sample = expectations::sample(&(0..BATCH).map(largest_item).collect::<Vec<_>>())?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    enough(&pipeline, 1)?;
+    assert_items_fit(&pipeline, 1)?;
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
@@ -103,12 +103,12 @@ async fn batch_of_largest_items_fits_in_template_memory() -> anyhow::Result<()> 
 async fn batch_of_largest_items_fits_in_memory_with_imap() -> anyhow::Result<()> {
     let server =
         Dovecot::start(&Options { users: vec![ADA.to_owned(), BOB.to_owned()], tls: true, ..Options::default() })?;
-    let sample = expectations::sample(&(0..BATCH).map(largest).collect::<Vec<_>>())?;
+    let sample = expectations::sample(&(0..BATCH).map(largest_item).collect::<Vec<_>>())?;
     let mail_system = MailSystem::Imap(&server, ADA);
     let pipeline = Pipeline::start_at(ALONE, ItemSource::Api(sample), mail_system, &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!(server.copies(ADA, FOLDER)?.len(), BATCH, "{}", pipeline.logs());
-    enough(&pipeline, 1)
+    assert_items_fit(&pipeline, 1)
 }
 
 /// A mail of a vendor with a file, in lines of base64.
@@ -124,9 +124,9 @@ fn large_mail(id: &str, more: &str, bytes: u64) -> Vec<u8> {
     [head.into_bytes(), line.repeat(lines)].concat()
 }
 
-/// Files the largest mails that are filed: their file is in them twice, as a file and in the mail that is the evidence. The
-/// largest mail that is accepted is delivered twice, so that both are compared. Each size is the real one, because a message
-/// above 16 MiB is not held in memory as a smaller one is.
+/// Files the largest mails that can be filed. A filed mail has its file twice: as a file, and in the original mail, which
+/// is the evidence. The largest mail that is accepted is delivered twice, so that the two are compared. The sizes are not
+/// scaled down, because a message above 16 MiB is not held in memory.
 #[tokio::test]
 async fn largest_mails_fit_in_template_memory() -> anyhow::Result<()> {
     const FILED: u64 = 2;
@@ -149,9 +149,12 @@ async fn largest_mails_fit_in_template_memory() -> anyhow::Result<()> {
     }
     pipeline.run(&Pipeline::backfill()).await?;
     ensure!(pipeline.copies()?.into_values().sum::<usize>() as u64 == FILED, "{:?}", pipeline.copies()?);
-    ensure!(pipeline.dead_letters_by_reason().await? == BTreeMap::from([("oversize".to_owned(), 1)]), "dead letters");
+    ensure!(
+        pipeline.dead_letters_by_reason().await? == BTreeMap::from([("oversize".to_owned(), 1)]),
+        "wrong dead letters"
+    );
     for step in [Step::Fetch, Step::Convert, Step::Import] {
-        leaves_a_fifth(step, pipeline.peak_kilobytes(step)? >> 10, template_memory_for_inbox(step)?)?;
+        assert_fifth_is_free(step, pipeline.peak_kilobytes(step)? >> 10, template_memory_for_inbox(step)?)?;
     }
     Ok(())
 }
@@ -159,8 +162,8 @@ async fn largest_mails_fit_in_template_memory() -> anyhow::Result<()> {
 /// Participants per item: too many for the task, so import reads them from the evidence.
 const CROWD: usize = 20_000;
 
-/// A hundred thousand take so many times the memory, and minutes of a build that is not optimised.
-const MORE: u64 = 5;
+/// A group of 100,000 needs this many times the memory. A debug build would need minutes to render it.
+const CROWD_FACTOR: u64 = 5;
 
 /// Number of items and the end of each item's JSON.
 type Rest = Arc<(usize, String, Timestamp)>;
@@ -179,19 +182,19 @@ async fn respond(State(rest): State<Rest>, uri: Uri) -> impl IntoResponse {
 }
 
 /// Files a batch of these items and asserts that it fits.
-async fn fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
+async fn assert_batch_fits(count: usize, rest: String, times: u64) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let router = Router::new().fallback(respond).with_state(Rest::new((count, rest, now)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let elsewhere = [("ARCHIVER_URL", url.as_str())];
-    let from = ItemSource::Api(Sample::many(0, now));
-    let pipeline = Pipeline::start_at(ALONE, from, MailSystem::Maildir(vec![ADA.to_owned()]), &elsewhere).await?;
+    let variables = [("ARCHIVER_URL", url.as_str())];
+    let source = ItemSource::Api(Sample::many(0, now));
+    let pipeline = Pipeline::start_at(ALONE, source, MailSystem::Maildir(vec![ADA.to_owned()]), &variables).await?;
     pipeline.run(&Pipeline::timer()).await?;
     server.abort();
     ensure!(pipeline.mail(ADA)?.len() == count, "{} are filed", pipeline.mail(ADA)?.len());
-    enough(&pipeline, times)
+    assert_items_fit(&pipeline, times)
 }
 
 #[tokio::test]
@@ -201,14 +204,14 @@ async fn batch_of_large_groups_fits_in_template_memory() -> anyhow::Result<()> {
         let comma = if at > 0 { "," } else { "" };
         write!(crowd, r#"{comma}{{"name":"Person {at}","phone":"+4530{at:06}"}}"#)?;
     }
-    fits(BATCH, crowd + "]", MORE).await
+    assert_batch_fits(BATCH, crowd + "]", CROWD_FACTOR).await
 }
 
 /// Each `[]` is three bytes on the wire and a whole value in memory: three items that take nearly all that one may take.
 #[tokio::test]
 async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<()> {
     const VALUES: usize = 430_000;
-    fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
+    assert_batch_fits(3, format!(r#"],"x":[{}[]]"#, "[],".repeat(VALUES)), 1).await
 }
 
 /// A map with one member needs the most memory per byte, and it is kept until the message is written. Ten items,
@@ -216,5 +219,5 @@ async fn batch_of_value_heavy_items_fits_in_template_memory() -> anyhow::Result<
 #[tokio::test]
 async fn batch_of_retained_maps_fits_in_template_memory() -> anyhow::Result<()> {
     const VALUES: usize = 195_000;
-    fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
+    assert_batch_fits(BATCH, format!(r#"],"business":[{}0]"#, "{\"\":0},".repeat(VALUES)), 1).await
 }

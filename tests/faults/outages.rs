@@ -1,7 +1,10 @@
 //! Outages delay items and lose none.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use harness::{
 };
 use jiff::{SignedDuration, Timestamp};
 use local::sample_source::{
-    Fault as ArchiveFault, On as OnArchive, Rule, Sample, SourceCredentials, mailboxes, user_map,
+    Fault as SourceFault, On as OnSource, Rule, Sample, SourceCredentials, mailboxes, user_map,
 };
 use model::ItemId;
 use serde_json::json;
@@ -37,19 +40,17 @@ async fn source_outage_dead_letters_nothing() -> anyhow::Result<()> {
     let pipeline =
         Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[]).await?;
     let Some(source) = &pipeline.source else { anyhow::bail!("no sample source") };
-    let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
-        status,
-        retry_after: retry_after.map(str::to_owned),
-    };
+    let status =
+        |status, retry_after: Option<&str>| SourceFault::Status { status, retry_after: retry_after.map(str::to_owned) };
     let date = http_date(Timestamp::now() + SignedDuration::from_secs(3));
     let faults = [
-        (OnArchive::Lists, 6, status(503, None)),
-        (OnArchive::Item("item/7".to_owned()), 1, ArchiveFault::Stall),
-        (OnArchive::Items, 60, status(503, None)),
-        (OnArchive::Items, 20, status(429, Some("0.5"))),
-        (OnArchive::Items, 10, status(429, Some(&date))),
-        (OnArchive::Items, 5, status(429, Some("in a while"))),
-        (OnArchive::Items, 10, ArchiveFault::Break),
+        (OnSource::Lists, 6, status(503, None)),
+        (OnSource::Item("item/7".to_owned()), 1, SourceFault::Stall),
+        (OnSource::Items, 60, status(503, None)),
+        (OnSource::Items, 20, status(429, Some("0.5"))),
+        (OnSource::Items, 10, status(429, Some(&date))),
+        (OnSource::Items, 5, status(429, Some("in a while"))),
+        (OnSource::Items, 10, SourceFault::Break),
     ];
     for (on, times, fault) in faults {
         source.inject_fault(Rule { on, times, fault });
@@ -88,8 +89,8 @@ async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()>
     graph.fault(On::kind(Kind::MessageCreate).times(20), refuse(429, "ApplicationThrottled", Some("0.25")));
     graph.fault(On::kind(Kind::MessageCreate).nth(25).times(10), refuse(429, "ApplicationThrottled", Some(&date)));
     graph.fault(On::kind(Kind::MessageCreate).nth(40).times(10), Fault::LoseResponse);
-    graph.fault(On::kind(Kind::MessageMove).nth(10).times(10), Fault::LoseResponse);
-    graph.fault(On::kind(Kind::MessageMove).nth(30).times(10), Fault::Reset);
+    graph.fault(On::kind(Kind::FolderSearch).nth(10).times(10), Fault::LoseResponse);
+    graph.fault(On::kind(Kind::MessageSearch).nth(3).times(5), Fault::Reset);
     graph.fault(On::kind(Kind::FolderCreate).times(3), Fault::LoseResponse);
     graph.fault(On::kind(Kind::MessageCreate).nth(60).times(5), refuse(503, "ErrorServerBusy", None));
     let sample = Sample::day(Timestamp::now())?;
@@ -97,6 +98,7 @@ async fn graph_and_directory_outages_dead_letter_nothing() -> anyhow::Result<()>
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(graph.unused_faults(), 0, "a fault was not injected");
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)?;
     for address in mailboxes()? {
@@ -113,7 +115,7 @@ const MAX_RECEIVES: u32 = 9;
 #[tokio::test]
 async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> {
     const OUTAGE: Duration = Duration::from_secs(6);
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let items: Vec<_> = (0..30).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
@@ -133,35 +135,33 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
         Fault::Reset,
         Fault::HoldBefore(gate.clone()),
     ];
-    let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
-        status,
-        retry_after: retry_after.map(str::to_owned),
-    };
-    let archive_faults = [
+    let status =
+        |status, retry_after: Option<&str>| SourceFault::Status { status, retry_after: retry_after.map(str::to_owned) };
+    let source_faults = [
         status(429, Some("1")),
         status(503, Some("0.5")),
         status(500, None),
-        ArchiveFault::Break,
-        ArchiveFault::Slow(Duration::from_millis(200)),
-        ArchiveFault::Stall,
+        SourceFault::Break,
+        SourceFault::Slow(Duration::from_millis(200)),
+        SourceFault::Stall,
     ];
     // The first half of the items meets the source's outage, the others Graph's.
     for index in 0..15 {
         source.inject_fault(Rule {
-            on: OnArchive::Item(format!("item/{index}")),
+            on: OnSource::Item(format!("item/{index}")),
             times: u64::MAX,
             fault: status(503, None),
         });
     }
     graph.fault(On::any().times(usize::MAX), Fault::Reset);
     let working = pipeline.machine.work();
-    for (graph_fault, archive_fault) in graph_faults.into_iter().zip(archive_faults) {
+    for (graph_fault, source_fault) in graph_faults.into_iter().zip(source_faults) {
         // Without a pause: a request between two outages would succeed.
         graph.only_fault(On::any().times(usize::MAX), graph_fault);
         source.clear_faults();
         for index in 0..15 {
-            let on = OnArchive::Item(format!("item/{index}"));
-            source.inject_fault(Rule { on, times: u64::MAX, fault: archive_fault.clone() });
+            let on = OnSource::Item(format!("item/{index}"));
+            source.inject_fault(Rule { on, times: u64::MAX, fault: source_fault.clone() });
         }
         // The outage itself is a period of time, so the test sleeps.
         tokio::time::sleep(OUTAGE).await;
@@ -179,15 +179,16 @@ async fn long_outages_use_few_receives_and_lose_no_item() -> anyhow::Result<()> 
 #[tokio::test]
 async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     const ROTATED: &str = "second~client.secret";
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     graph.set_token_lifetime(Duration::from_secs(2));
     let items: Vec<_> = (0..40).map(|index| filed(&format!("item/{index}"))).collect();
     let sample = expectations::sample(&items)?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     // Secrets Manager fails for all attempts of the SDK, once before and once after the request is executed.
-    let requested = AtomicU32::new(0);
+    let secret_requests = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&secret_requests);
     let proxy = FaultProxy::start(move |request| match request.contains("secretsmanager.GetSecretValue") {
-        true => match requested.fetch_add(1, Ordering::SeqCst) / interruptions::SDK_ATTEMPTS {
+        true => match counted.fetch_add(1, Ordering::SeqCst) / interruptions::SDK_ATTEMPTS {
             1 | 3 => ConnectionFault::BeforeExecution,
             2 | 4 => ConnectionFault::AfterExecution,
             _ => ConnectionFault::None,
@@ -219,13 +220,16 @@ async fn expired_or_rotated_credentials_lose_no_item() -> anyhow::Result<()> {
     pipeline.machine.cloud.put_secret("archiver", &secret).await?;
     working.stop().await;
     pipeline.drain().await?;
+    assert_eq!(graph.unused_faults(), 0, "a fault was not injected");
+    let secret_requests = secret_requests.load(Ordering::SeqCst);
+    assert!(secret_requests > 4 * interruptions::SDK_ATTEMPTS, "only {secret_requests} requests to Secrets Manager");
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)
 }
 
 #[tokio::test]
 async fn delayed_copy_is_filed_after_the_other_copy() -> anyhow::Result<()> {
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
     let sample = expectations::sample(&[filed("item/1"), filed("item/2"), filed("item/3")])?;
     let expected_results: Vec<_> = sample.expected_results().collect();
     // Fails one copy of the first two items; the other mailbox has its copy already.
@@ -236,6 +240,7 @@ async fn delayed_copy_is_filed_after_the_other_copy() -> anyhow::Result<()> {
     );
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     let fetched = pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(graph.unused_faults(), 0, "a fault was not injected");
     expectations::assert_nothing_missing(&pipeline).await?;
     expectations::assert_final_state(&pipeline, &fetched.run, &expected_results).await?;
     expectations::assert_one_copy_each_in_graph(&graph, &expected_results)

@@ -19,7 +19,7 @@ use jiff::SignedDuration;
 use local::{
     cloud::Step,
     event_source::{Batch, evaluate},
-    sample_source::{Fault as ArchiveFault, On as OnArchive, Rule, SampleSource},
+    sample_source::{Fault as SourceFault, On as OnSource, Rule, SampleSource},
 };
 use model::{Listed, keys};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -68,7 +68,7 @@ impl RandomInterruptions {
     }
 }
 
-fn items(chance: &mut StdRng) -> Vec<Value> {
+fn random_items(chance: &mut StdRng) -> Vec<Value> {
     let kinds = [
         expectations::filed,
         expectations::filed,
@@ -78,7 +78,7 @@ fn items(chance: &mut StdRng) -> Vec<Value> {
         expectations::missing,
     ];
     let mut items: Vec<Value> = (0..chance.random_range(30..60))
-        .map(|index| kinds.choose(chance).expect("a kind")(&format!("item/{index}")))
+        .map(|index| kinds.choose(chance).expect("the list is empty")(&format!("item/{index}")))
         .collect();
     // Large enough for an upload in a hidden folder, with one file and with two.
     for files in 1..=2 {
@@ -106,7 +106,7 @@ fn inject_faults(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) 
         Kind::AttachmentList,
     ];
     for _ in 0..chance.random_range(5..20) {
-        let on = On::kind(*kinds.choose(chance).expect("a kind"));
+        let on = On::kind(*kinds.choose(chance).expect("the list is empty"));
         let on = on.nth(chance.random_range(1..30)).times(chance.random_range(1..6));
         let fault = match chance.random_range(0..6) {
             0 => Fault::Refuse(Refusal::new(429, "ApplicationThrottled").retry_after("0.3")),
@@ -119,8 +119,11 @@ fn inject_faults(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) 
         graph.fault(on, fault);
     }
     for _ in 0..chance.random_range(1..5) {
-        let on = [OnArchive::Lists, OnArchive::Items, OnArchive::Attachments].choose(chance).expect("a kind").clone();
-        let status = |status, retry_after: Option<&str>| ArchiveFault::Status {
+        let on = [OnSource::Lists, OnSource::Items, OnSource::Attachments]
+            .choose(chance)
+            .expect("the list is empty")
+            .clone();
+        let status = |status, retry_after: Option<&str>| SourceFault::Status {
             status,
             retry_after: retry_after.map(str::to_owned),
         };
@@ -128,13 +131,14 @@ fn inject_faults(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) 
             0 => status(503, None),
             1 => status(429, Some("0.5")),
             2 => status(500, None),
-            _ => ArchiveFault::Break,
+            _ => SourceFault::Break,
         };
         source.inject_fault(Rule { on, times: chance.random_range(1..15), fault });
     }
 }
 
-/// Starts two daily runs and two backfills, and repeats those that fail. Returns the runs that listed every item.
+/// Invokes fetch for two daily runs and two backfills, and repeats those that fail. Returns the runs that queued every
+/// item.
 async fn run_fetch(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model::RunId>> {
     const MAX_ATTEMPTS: usize = 60;
     let mut complete = Vec::new();
@@ -155,7 +159,7 @@ async fn run_fetch(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<mode
             }
         }
     }
-    ensure!(complete.len() >= 2, "fewer than two runs listed every item");
+    ensure!(complete.len() >= 2, "fewer than two runs queued every item");
     Ok(complete)
 }
 
@@ -166,7 +170,7 @@ async fn kill_processes(pipeline: &Pipeline, kills: usize, mut chance: StdRng) -
         tokio::time::sleep(Duration::from_millis(chance.random_range(50..700))).await;
         let step = *[Step::Fetch, Step::Convert, Step::Convert, Step::Import, Step::Import]
             .choose(&mut chance)
-            .expect("a step");
+            .expect("the list is empty");
         let function = pipeline.machine.function(step);
         if let Some(pid) = function.pids().choose(&mut chance) {
             killed += usize::from(function.kill(*pid).await);
@@ -197,7 +201,7 @@ async fn deliver_twice(pipeline: &Pipeline, batches: usize, mut chance: StdRng) 
 }
 
 /// Queues some tasks of a run again, in random order.
-async fn queue_again(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
+async fn requeue_tasks(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result<usize> {
     let mut pages = Vec::new();
     let list = pipeline.store.list(keys::RUNS, |page| {
         // The record of the run has the same prefix.
@@ -220,11 +224,11 @@ async fn queue_again(pipeline: &Pipeline, chance: &mut StdRng) -> anyhow::Result
     Ok(queued)
 }
 
-async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
+async fn run_round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
     let mut chance = StdRng::seed_from_u64(seed);
-    let sample = expectations::sample(&items(&mut chance))?;
+    let sample = expectations::sample(&random_items(&mut chance))?;
     let expected_results: Vec<_> = sample.expected_results().collect();
-    let graph = expectations::tenant().await?;
+    let graph = expectations::start_graph().await?;
 
     let interruptions = Arc::new(Mutex::new(RandomInterruptions {
         chance: StdRng::seed_from_u64(chance.random()),
@@ -253,7 +257,7 @@ async fn round(seed: u64, totals: &mut Totals) -> anyhow::Result<()> {
         deliver_twice(&pipeline, batches, delivery_chance)
     );
     let (runs, delivered_twice) = (runs?, delivered_twice?);
-    let duplicates = queue_again(&pipeline, &mut chance).await?;
+    let duplicates = requeue_tasks(&pipeline, &mut chance).await?;
     working.stop().await;
 
     armed.store(false, Ordering::SeqCst);
@@ -286,7 +290,7 @@ async fn soak_of_combined_faults_loses_and_duplicates_nothing() -> anyhow::Resul
     let mut totals = Totals::default();
     for round_seed in seed.. {
         println!("SEED={round_seed}");
-        round(round_seed, &mut totals).await.with_context(|| format!("SEED={round_seed}"))?;
+        run_round(round_seed, &mut totals).await.with_context(|| format!("SEED={round_seed}"))?;
         println!("{} rounds: {totals:?}", round_seed - seed + 1);
         if Instant::now() >= ends {
             break;

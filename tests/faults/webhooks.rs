@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     expectations::SHORT,
     interruptions::{PeriodicFaults, start_through_proxy},
-    kills::{seed, soak},
+    kills::{read_seed, read_soak_factor},
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
@@ -39,7 +39,7 @@ fn text(stanza: u32, bytes: usize) -> Vec<u8> {
     json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
 }
 
-fn mail_system() -> anyhow::Result<MailSystem<'static>> {
+fn maildir() -> anyhow::Result<MailSystem<'static>> {
     Ok(MailSystem::Maildir(mailboxes()?.into_iter().map(String::from).collect()))
 }
 
@@ -62,18 +62,18 @@ async fn assert_each_filed_once(pipeline: &Pipeline, count: u32) -> anyhow::Resu
     }
     ensure!(copies.len() == count as usize, "{} of {count} are filed, {} were listed", copies.len(), fetched.listed);
     ensure!(copies.values().all(|copies| *copies == 1), "{copies:?}");
-    ensure!(pipeline.dead_letters().await?.is_empty(), "there are dead letters");
+    ensure!(pipeline.dead_letters().await?.is_empty(), "an item is a dead letter");
     Ok(())
 }
 
 #[tokio::test]
 async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
-    let kills = 20 * soak()?;
+    let kills = 20 * read_soak_factor()?;
     let count = u32::try_from(kills * 8)?;
-    let pipeline = Pipeline::start_at(SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
+    let pipeline = Pipeline::start_at(SHORT, ItemSource::Webhooks(Vec::new()), maildir()?, &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
-    let seed = seed()?;
+    let seed = read_seed()?;
     let mut chance = StdRng::seed_from_u64(seed);
     let working = pipeline.machine.work_receive().context("no event source")?;
     let function = pipeline.machine.receive().context("no receiver")?;
@@ -103,7 +103,7 @@ async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
 async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> {
     const WEBHOOKS: u32 = 60;
     let (proxy, interruptions) = PeriodicFaults::start(7, 3).await?;
-    let pipeline = start_through_proxy(&proxy, SHORT, ItemSource::Webhooks(Vec::new()), mail_system()?).await?;
+    let pipeline = start_through_proxy(&proxy, SHORT, ItemSource::Webhooks(Vec::new()), maildir()?).await?;
     pipeline.put_user_map(user_map()).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     interruptions.arm(true);
@@ -118,17 +118,17 @@ async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> 
     assert_each_filed_once(&pipeline, WEBHOOKS).await
 }
 
-/// More at once than the function may handle: the rest is rejected and sent again. If each body stayed in memory, the
-/// process would grow by twice the limit. SOAK=10 sends the ten thousand of a bad day; `make bench PARTS=webhooks`
-/// measures them.
+/// More concurrent webhooks than the function may handle: it rejects the others, and they are sent again. If each body
+/// stayed in memory, the process would grow by twice the limit. SOAK=10 sends the ten thousand of a bad day;
+/// `make bench PARTS=webhooks` measures them.
 #[tokio::test]
-async fn burst_of_webhooks_loses_none_and_needs_no_memory() -> anyhow::Result<()> {
+async fn burst_of_webhooks_loses_none_in_bounded_memory() -> anyhow::Result<()> {
     const FIRST: u32 = 100;
     const BYTES: usize = 16 << 10;
     const MAX_GROWTH_KILOBYTES: u64 = 8 << 10;
-    let count = u32::try_from(1_000 * soak()?)?;
+    let count = u32::try_from(1_000 * read_soak_factor()?)?;
     let pace = Pace { concurrency: 1, ..Pace::default() };
-    let pipeline = Pipeline::start_at(pace, ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
+    let pipeline = Pipeline::start_at(pace, ItemSource::Webhooks(Vec::new()), maildir()?, &[]).await?;
     let (_server, sender) = pipeline.start_function_url(1).await?;
     let function = pipeline.machine.receive().context("no receiver")?;
     let peak = || -> anyhow::Result<u64> {
@@ -155,7 +155,7 @@ async fn burst_of_webhooks_loses_none_and_needs_no_memory() -> anyhow::Result<()
 #[tokio::test]
 async fn history_of_three_megabytes_is_stored_whole() -> anyhow::Result<()> {
     const MESSAGES: u32 = 700;
-    let pipeline = Pipeline::start_at(Pace::default(), ItemSource::Webhooks(Vec::new()), mail_system()?, &[]).await?;
+    let pipeline = Pipeline::start_at(Pace::default(), ItemSource::Webhooks(Vec::new()), maildir()?, &[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let message = |stanza: u32| {
         json!({"from": CLIENT, "id": wamid(CLIENT, true, stanza), "timestamp": "1795166043", "type": "text",

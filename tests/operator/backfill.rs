@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::{
     stack::Stack,
-    transcript::{assert_transcript, ministack, transcript, transcript_with_reply},
+    transcript::{assert_transcript, ministack, run_archiver, run_archiver_with_reply},
 };
 
 const WINDOW: [&str; 4] = ["--from", "2026-11-01", "--to", "2026-11-01T02:30:00Z"];
@@ -28,7 +28,7 @@ async fn backfill_invokes_fetch_until_the_window_is_queued() {
     assert_transcript("backfill-failed-midway", &stack.run(&backfill(failing_midway, &["--yes"])).await);
     assert_transcript(
         "backfill-declined",
-        &transcript_with_reply("n", &backfill(WINDOW, &[]), &stack.variables()).await,
+        &run_archiver_with_reply("n", &backfill(WINDOW, &[]), &stack.variables()).await,
     );
     let without_progress = ["--from", "2021-01-01", "--to", "2021-01-02"];
     assert_transcript("backfill-in-part", &stack.run(&backfill(without_progress, &["--yes"])).await);
@@ -36,7 +36,7 @@ async fn backfill_invokes_fetch_until_the_window_is_queued() {
     variables.extend([("BUCKET", "b"), ("FETCH_FUNCTION_NAME", "gone")]);
     variables.extend(["CONVERT_QUEUE_URL", "IMPORT_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"].map(|name| (name, "http://q")));
     let arguments = ["backfill", "--from", "2026-11-01", "--to", "2026-11-02", "--yes"];
-    assert_transcript("backfill-no-function", &transcript(&arguments, &variables).await);
+    assert_transcript("backfill-no-function", &run_archiver(&arguments, &variables).await);
 }
 
 #[tokio::test]
@@ -45,10 +45,10 @@ async fn invalid_window_is_rejected_with_exit_code_2() {
         ("backfill-backwards", "2026-11-02", "2026-11-01"),
         ("backfill-no-offset", "2026-11-01T07:00:00", "2026-11-02"),
     ] {
-        assert_transcript(name, &transcript(&["backfill", "--stack", "wa", "--from", from, "--to", to], &[]).await);
+        assert_transcript(name, &run_archiver(&["backfill", "--stack", "wa", "--from", from, "--to", to], &[]).await);
     }
     let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
-    let output = transcript(&["backfill", "--stack", "wa", "--from", "2026-11-01", "--to", &tomorrow], &[]).await;
+    let output = run_archiver(&["backfill", "--stack", "wa", "--from", "2026-11-01", "--to", &tomorrow], &[]).await;
     assert!(output.contains("is in the future: it is ") && output.ends_with("exit code 2\n"), "{output}");
 }
 
@@ -59,7 +59,7 @@ async fn one_machine_run_is_backfilled_and_reconciled() {
     let program = ministack();
     let program = program.to_str().unwrap();
     let local = format!("--local={state}");
-    let first = transcript(&["local", "--items", "5", "--state", state, "--ministack", program], &[]).await;
+    let first = run_archiver(&["local", "--items", "5", "--state", state, "--ministack", program], &[]).await;
     assert!(first.ends_with("exit code 0\n"), "{first}");
     let (from, to) = (Timestamp::now() - SignedDuration::from_hours(48), Timestamp::now());
     let (from, to) = (from.to_string(), to.to_string());
@@ -68,18 +68,18 @@ async fn one_machine_run_is_backfilled_and_reconciled() {
         let text = text.replace(&from, "[FROM]").replace(&to, "[TO]").replace(program, "[MINISTACK]");
         text.replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "[DIR]").replace(state, "[DIR]")
     };
-    assert_transcript("backfill-local", &normalized(transcript(&window, &[]).await));
-    let status = transcript(&["status", &local, "--ministack", program, "--json"], &[]).await;
+    assert_transcript("backfill-local", &normalized(run_archiver(&window, &[]).await));
+    let status = run_archiver(&["status", &local, "--ministack", program, "--json"], &[]).await;
     assert!(status.contains(r#""convert":[5,0,0]"#), "{status}");
     let waiting = [&window[..], &["--wait"]].concat();
-    assert_transcript("backfill-local-wait", &normalized(transcript(&waiting, &[]).await));
-    let reconciled = transcript(&["reconcile", &local, "--ministack", program], &[]).await;
+    assert_transcript("backfill-local-wait", &normalized(run_archiver(&waiting, &[]).await));
+    let reconciled = run_archiver(&["reconcile", &local, "--ministack", program], &[]).await;
     // Fetch ends its window five minutes before the current time of the source, in whole seconds.
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"(from \[FROM\] to|times from) \d{4}-\S+Z", "$1 [FETCHED]");
     settings.bind(|| assert_transcript("reconcile-local", &normalized(reconciled)));
     let doctor = ["doctor", &local, "--ministack", program, "--mailbox", "nobody@example.com"];
-    let checked = normalized(transcript(&doctor, &[]).await);
+    let checked = normalized(run_archiver(&doctor, &[]).await);
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"before \S+ is fetched \([^,]+", "before [TIME] is fetched ([AGE] ago");
     settings.bind(|| assert_transcript("doctor-local", &checked));

@@ -9,7 +9,7 @@ use local::{cloud::Step, sample_source::Sample};
 use model::{ItemId, RunId, RunKind, RunRecord, Window, keys};
 use serde_json::{Value, json};
 
-use crate::transcript::{assert_transcript, transcript, transcript_with_reply};
+use crate::transcript::{assert_transcript, run_archiver, run_archiver_with_reply};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -48,12 +48,12 @@ impl Day {
 
     /// Compares the transcript of a command with the snapshot of this name.
     async fn check(&self, name: &str, arguments: &[&str]) {
-        assert_transcript(name, &transcript(arguments, &self.variables()).await);
+        assert_transcript(name, &run_archiver(arguments, &self.variables()).await);
     }
 
     /// Runs a command with a reply to its question.
     async fn check_with_reply(&self, name: &str, reply: &str, arguments: &[&str]) {
-        assert_transcript(name, &transcript_with_reply(reply, arguments, &self.variables()).await);
+        assert_transcript(name, &run_archiver_with_reply(reply, arguments, &self.variables()).await);
     }
 
     fn variables(&self) -> Vec<(&str, &str)> {
@@ -133,13 +133,13 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.pipeline.drain().await.unwrap();
     day.check("day-status", &["status"]).await;
     day.check("day-report", &report).await;
-    day.check("day-report-not-understood", &["report", "--date", "yesterday"]).await;
+    day.check("day-report-invalid-date", &["report", "--date", "yesterday"]).await;
 
     // Only one dead letter is listed at a time, because SQS does not define their order.
     day.check("day-list-counts", &["dead-letters", "list", "--limit", "0"]).await;
     day.check("day-list", &["dead-letters", "list", "--item", "of-bob"]).await;
     day.check("day-list-json", &["dead-letters", "list", "--item", "of-bob", "--json"]).await;
-    day.check("day-list-no-such-reason", &["dead-letters", "list", "--reason", "lazy"]).await;
+    day.check("day-list-unknown-reason", &["dead-letters", "list", "--reason", "lazy"]).await;
     day.check("day-show", &["dead-letters", "show", "of-bob"]).await;
     day.check("day-show-none", &["dead-letters", "show", "of-ada"]).await;
 
@@ -160,7 +160,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check_with_reply("day-discard-no", "yes", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
     day.check_with_reply("day-discard", "1", &["dead-letters", "discard", "--item", "of-bob-too"]).await;
     day.check(
-        "day-discard-stranger",
+        "day-discard-foreign",
         &["dead-letters", "discard", "--reason", "unknown", "--yes-discard", "1", "--json"],
     )
     .await;
@@ -218,6 +218,6 @@ async fn check_mapping_commands(day: &Day) {
     day.check("day-mapping-upload-confirmed", &["mapping", "upload", "--yes", "--confirm-shrink", &empty]).await;
     day.check("day-mapping-upload-grown", &["mapping", "upload", "--yes", &good]).await;
     day.check("day-mapping-resolve", &["mapping", "resolve", "+45 20 12 34 57"]).await;
-    day.check("day-mapping-resolve-nobody", &["mapping", "resolve", "+45 20 12 34 58"]).await;
+    day.check("day-mapping-resolve-unmapped", &["mapping", "resolve", "+45 20 12 34 58"]).await;
     day.check("day-mapping-resolve-json", &["mapping", "resolve", "--json", "eve@example.com"]).await;
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     stack::{Stack, create_stack},
-    transcript::{assert_transcript, transcript},
+    transcript::{assert_transcript, run_archiver},
 };
 
 /// Invalid credentials. They are not used, because the errors are reported before.
@@ -15,7 +15,11 @@ async fn invalid_deployment_selection_is_reported_with_a_remedy() {
     let region = ("AWS_REGION", "eu-west-1");
     for (name, arguments, variables) in [
         ("no-deployment", &["status"][..], vec![]),
-        ("half-a-deployment", &["status"], vec![("BUCKET", "archive"), ("CONVERT_QUEUE_URL", "https://sqs.example")]),
+        (
+            "incomplete-deployment",
+            &["status"],
+            vec![("BUCKET", "archive"), ("CONVERT_QUEUE_URL", "https://sqs.example")],
+        ),
         ("two-deployments", &["status", "--stack", "wa", "--local"], vec![]),
         ("no-region", &["status", "--stack", "wa"], KEYS.to_vec()),
         ("no-credentials", &["status", "--stack", "wa"], vec![region]),
@@ -26,7 +30,7 @@ async fn invalid_deployment_selection_is_reported_with_a_remedy() {
             [("BUCKET", "archive"), region].into_iter().chain(queues).chain(KEYS).collect()
         }),
     ] {
-        assert_transcript(name, &transcript(arguments, &variables).await);
+        assert_transcript(name, &run_archiver(arguments, &variables).await);
     }
 }
 
@@ -35,7 +39,7 @@ async fn stack_is_found_by_name_and_another_stack_is_rejected() {
     let stack = Stack::start().await;
     assert_transcript(
         "status",
-        &stack.run(&["status", "--stack", "wa", "--json"]).await.replace(&cursor(&stack).await, "[TIME]"),
+        &stack.run(&["status", "--stack", "wa", "--json"]).await.replace(&read_cursor_time(&stack).await, "[TIME]"),
     );
     assert_transcript("no-stack", &stack.run(&["status", "--stack", "other"]).await);
     let other = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}});
@@ -52,7 +56,7 @@ async fn stack_is_found_by_name_and_another_stack_is_rejected() {
 }
 
 /// Returns the archived time of the cursor.
-async fn cursor(stack: &Stack) -> String {
+async fn read_cursor_time(stack: &Stack) -> String {
     let store = aws::s3::Store::new(stack.cloud.config(), stack.bucket.clone());
     let object = store.get(model::keys::CURSOR, 4096).await.unwrap().unwrap();
     let cursor: serde_json::Value = serde_json::from_slice(&object.bytes).unwrap();

@@ -50,7 +50,7 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     stack.graph.set_roles(&[]);
     check("permission-missing").await;
     stack.graph.set_roles(&["User.Read.All", "Mail.ReadWrite", "Directory.Read.All"]);
-    check("permission-too-much").await;
+    check("permission-excessive").await;
     stack.graph.set_roles(&["Directory.Read.All"]);
     check("permission-another").await;
     stack.graph.set_roles(&["User.Read.All"]);
@@ -100,7 +100,7 @@ async fn break_queues(stack: &Stack, check: &impl AsyncFn(&str)) {
     };
     let redrive_policy = attribute(&convert, QueueAttributeName::RedrivePolicy).await;
     set(&convert, QueueAttributeName::RedrivePolicy, "").await;
-    check("queue-unwired").await;
+    check("queue-without-redrive").await;
     set(&convert, QueueAttributeName::RedrivePolicy, &redrive_policy).await;
     let allow_policy = attribute(&dead_letters, QueueAttributeName::RedriveAllowPolicy).await;
     set(&dead_letters, QueueAttributeName::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
@@ -122,7 +122,7 @@ async fn break_triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
         lambda.update_event_source_mapping().uuid(&mapping).scaling_config(scaling).send().await.unwrap();
     };
     limit_concurrency(Some(20)).await;
-    check("trigger-too-much-at-once").await;
+    check("trigger-too-concurrent").await;
     limit_concurrency(None).await;
     check("trigger-unbounded").await;
     limit_concurrency(Some(4)).await;
@@ -130,7 +130,7 @@ async fn break_triggers(stack: &Stack, check: &impl AsyncFn(&str)) {
     let mappings = lambda.list_event_source_mappings().function_name(&convert).send().await.unwrap();
     let deleted = mappings.event_source_mappings.unwrap().remove(0);
     lambda.delete_event_source_mapping().uuid(deleted.uuid.unwrap()).send().await.unwrap();
-    check("trigger-gone").await;
+    check("trigger-missing").await;
     let recreated = lambda
         .create_event_source_mapping()
         .function_name(&convert)

@@ -46,7 +46,7 @@ async fn doctor_checks_each_mail_system() {
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All"]);
     check(&stack, "doctor-import-mime", &DOCTOR).await;
     stack.graph.set_roles(&["User.Read.All", "Mail-Advanced.ReadWrite.All", "Mail.Send"]);
-    check(&stack, "doctor-import-mime-too-much", &DOCTOR).await;
+    check(&stack, "doctor-import-mime-excessive", &DOCTOR).await;
 
     let mut server = Dovecot::start(&Options { users: vec![ADA.to_owned()], ..Options::default() }).unwrap();
     let host = server.host();
@@ -67,10 +67,10 @@ async fn doctor_checks_each_mail_system() {
     check(&stack, "doctor-imap-wrong-secret", &DOCTOR).await;
     stack.put_secret("wa-imap", &json!({"username": MASTER, "password": MASTER_PASSWORD})).await;
     check(&stack, "doctor-imap", &DOCTOR).await;
-    check(&stack, "doctor-imap-nobody", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
+    check(&stack, "doctor-imap-mailbox-missing", &["doctor", "--stack", NAME, "--mailbox", "nobody@example.com"]).await;
     check(&stack, "doctor-imap-unnamed", &["doctor", "--stack", NAME]).await;
     server.kill();
-    check(&stack, "doctor-imap-away", &DOCTOR).await;
+    check(&stack, "doctor-imap-unreachable", &DOCTOR).await;
 
     // The part of Exchange Online that Entra provides.
     set_import_variables(&stack, &[("GRAPH_TENANT_ID", TENANT_ID)]).await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::transcript::{ministack, transcript};
+use crate::transcript::{ministack, run_archiver};
 
 /// The state directory of a one-machine run.
 struct OneMachine {
@@ -21,7 +21,7 @@ impl OneMachine {
     /// Runs `archiver local` and returns the number of imported items that it prints.
     async fn run(&self, options: &[&str]) -> u64 {
         let arguments = ["local", "--state", self.state(), "--ministack", &self.program];
-        let output = transcript(&[&arguments, options].concat(), &[]).await;
+        let output = run_archiver(&[&arguments, options].concat(), &[]).await;
         assert!(output.ends_with("exit code 0\n"), "{output}");
         let line = output.lines().find(|line| line.contains("Items imported")).unwrap_or_else(|| panic!("{output}"));
         line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
@@ -38,15 +38,15 @@ impl OneMachine {
         map.push_str(row);
         std::fs::write(&people, map).unwrap();
         std::fs::create_dir_all(self.directory.path().join("mail").join(address)).unwrap();
-        self.archiver(&["mapping", "upload", "--yes", "--confirm-shrink", people.to_str().unwrap()]).await;
-        let replayed = self.archiver(&["dead-letters", "replay", "--yes", "--reason", "unmapped"]).await;
+        self.run_command(&["mapping", "upload", "--yes", "--confirm-shrink", people.to_str().unwrap()]).await;
+        let replayed = self.run_command(&["dead-letters", "replay", "--yes", "--reason", "unmapped"]).await;
         assert!(replayed.contains(expected_count), "{replayed}");
     }
 
     /// Runs another command on the state directory and returns its transcript.
-    async fn archiver(&self, arguments: &[&str]) -> String {
+    async fn run_command(&self, arguments: &[&str]) -> String {
         let local = format!("--local={}", self.state());
-        let output = transcript(&[arguments, &[&local, "--ministack", &self.program]].concat(), &[]).await;
+        let output = run_archiver(&[arguments, &[&local, "--ministack", &self.program]].concat(), &[]).await;
         assert!(output.ends_with("exit code 0\n"), "{output}");
         output
     }

@@ -14,7 +14,7 @@ use model::{RunId, RunRecord, Window, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::transcript::{ministack, transcript};
+use crate::transcript::{ministack, run_archiver};
 
 /// Name of the stack.
 pub(crate) const NAME: &str = "wa";
@@ -133,7 +133,7 @@ impl Stack {
 
     /// Runs the command with credentials for the emulator, and returns its transcript.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
-        transcript(arguments, &self.variables()).await
+        run_archiver(arguments, &self.variables()).await
     }
 
     pub(crate) fn variables(&self) -> [(&'static str, &str); 4] {

@@ -22,12 +22,12 @@ pub(crate) fn ministack() -> PathBuf {
 }
 
 /// Runs the command with only these environment variables and without a terminal. Returns its output and exit code.
-pub(crate) async fn transcript(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) async fn run_archiver(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     run(arguments, variables, Stdio::null()).await
 }
 
 /// Runs the command with a terminal on which the reply to its question is typed.
-pub(crate) async fn transcript_with_reply(reply: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) async fn run_archiver_with_reply(reply: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();

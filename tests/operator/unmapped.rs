@@ -9,14 +9,14 @@ use model::{ItemId, Lease, MissingReason, Outcome, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::transcript::transcript;
+use crate::transcript::run_archiver;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const CAT: &str = "cat@example.com";
 const ITEMS: usize = 5;
 
-/// A deployment with texts from Ada to Bob, who is not yet in the user map, and to a stranger.
+/// A deployment with texts from Ada to Bob, who is not yet in the user map, and to a client.
 struct Day {
     pipeline: Pipeline,
     mail: TempDir,
@@ -30,11 +30,11 @@ impl Day {
     /// Starts a deployment and files the texts in Ada's mailbox.
     async fn start() -> Self {
         let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"},
-                            "stranger": {"phone": "+12025550143"}});
+                            "client": {"phone": "+12025550143"}});
         let item = |number: usize| {
             json!({"expect": [ADA], "item": {
                 "id": id(number), "messageId": id(number), "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
-                "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": ["@bob", "@stranger"], "text": "Hello."}})
+                "chat": {"id": "chat", "type": "group"}, "from": "@ada", "to": ["@bob", "@client"], "text": "Hello."}})
         };
         let items: Vec<_> = (0..ITEMS).map(item).collect();
         let sample = Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now()).unwrap();
@@ -48,7 +48,7 @@ impl Day {
         let day = Self { pipeline: pipeline.unwrap(), mail };
         day.put_user_map(&[("+4520123456", ADA)]).await;
         day.pipeline.run(&Pipeline::timer()).await.unwrap();
-        assert_eq!(day.copies(), [ITEMS, 0, 0]);
+        assert_eq!(day.count_copies(), [ITEMS, 0, 0]);
         day
     }
 
@@ -57,14 +57,14 @@ impl Day {
         self.pipeline.put_user_map(&format!("Mobile number,E-mail address\n{rows}")).await.unwrap();
     }
 
-    fn copies_of(&self, address: &str) -> usize {
+    fn count_copies_of(&self, address: &str) -> usize {
         let folder = self.mail.path().join(address).join(FOLDER).join("cur");
         std::fs::read_dir(folder).map_or(0, Iterator::count)
     }
 
     /// Returns the numbers of copies of Ada, Bob and Cat.
-    fn copies(&self) -> [usize; 3] {
-        [ADA, BOB, CAT].map(|address| self.copies_of(address))
+    fn count_copies(&self) -> [usize; 3] {
+        [ADA, BOB, CAT].map(|address| self.count_copies_of(address))
     }
 
     /// Runs `archiver reconcile` with these arguments, and returns the exit code and the output.
@@ -81,20 +81,20 @@ impl Day {
             [("CONVERT_QUEUE_URL", convert.as_str()), ("IMPORT_QUEUE_URL", import_queue), ("AWS_REGION", "us-east-1")];
         let variables: Vec<_> =
             variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(queues).collect();
-        let output = transcript(&[&["reconcile"], arguments].concat(), &variables).await;
+        let output = run_archiver(&[&["reconcile"], arguments].concat(), &variables).await;
         let (text, code) = output.trim_end().rsplit_once("exit code ").unwrap();
         (code.to_owned(), text.to_owned())
     }
 
     /// Runs `--unmapped`. Returns the exit code, the number of items, and the whole JSON output.
-    async fn unmapped(&self, arguments: &[&str]) -> (String, u64, Value) {
+    async fn reconcile_unmapped(&self, arguments: &[&str]) -> (String, u64, Value) {
         let (code, text) = self.reconcile(&[&["--unmapped", "--json"], arguments].concat()).await;
         let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
         let found: Value = serde_json::from_str(line).unwrap();
         (code, found["items"].as_u64().unwrap(), found)
     }
 
-    async fn outcome(&self, number: usize) -> Outcome {
+    async fn read_outcome(&self, number: usize) -> Outcome {
         let object = self.pipeline.store.get(&keys::outcome(&id(number).key()), 1 << 20).await.unwrap().unwrap();
         Outcome::parse(&object.bytes).unwrap()
     }
@@ -107,29 +107,29 @@ impl Day {
 #[tokio::test]
 async fn employee_added_late_gets_exactly_the_missing_copies() {
     let day = Day::start().await;
-    assert_eq!(day.unmapped(&["--yes"]).await.1, 0, "items were queued although no employee was added");
+    assert_eq!(day.reconcile_unmapped(&["--yes"]).await.1, 0, "items were queued although no employee was added");
     day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
-    let (code, items, found) = day.unmapped(&[]).await;
+    let (code, items, found) = day.reconcile_unmapped(&[]).await;
     assert_eq!(
         (code.as_str(), items, &found["copies"]),
         ("1", ITEMS as u64, &json!({BOB: ITEMS})),
         "the command without --yes did not report the missing copies"
     );
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [ITEMS, 0, 0], "copies were filed without --yes");
+    assert_eq!(day.count_copies(), [ITEMS, 0, 0], "copies were filed without --yes");
 
     // Ada has moved a copy out of the folder: the item counts as filed, and gets no second copy.
     let moved = std::fs::read_dir(day.mail.path().join(ADA).join(FOLDER).join("cur")).unwrap().next().unwrap().unwrap();
     std::fs::remove_file(moved.path()).unwrap();
-    assert_eq!(day.unmapped(&["--yes"]).await.0, "0");
+    assert_eq!(day.reconcile_unmapped(&["--yes"]).await.0, "0");
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [ITEMS - 1, ITEMS, 0]);
-    let outcome = day.outcome(0).await;
+    assert_eq!(day.count_copies(), [ITEMS - 1, ITEMS, 0]);
+    let outcome = day.read_outcome(0).await;
     assert!(
         outcome.is_complete() && outcome.unmapped == [2],
-        "the stranger is not the only unmapped participant: {outcome:?}"
+        "the client is not the only unmapped participant: {outcome:?}"
     );
-    let (code, items, _) = day.unmapped(&["--yes"]).await;
+    let (code, items, _) = day.reconcile_unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items), ("0", 0), "the second command queued an item");
     assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
 }
@@ -142,9 +142,9 @@ async fn renamed_addresses_in_the_map_make_no_second_copy() {
     std::os::unix::fs::symlink(Path::new(BOB), day.mail.path().join("bob@new.example")).unwrap();
     std::fs::remove_dir_all(day.mail.path().join(ADA).join(FOLDER)).unwrap();
     day.put_user_map(&[("+4520123456", "ada@new.example"), ("+4520123457", "bob@new.example")]).await;
-    assert_eq!(day.unmapped(&["--yes"]).await.1, ITEMS as u64);
+    assert_eq!(day.reconcile_unmapped(&["--yes"]).await.1, ITEMS as u64);
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [0, ITEMS, 0], "Ada's mailbox got another copy at its new address");
+    assert_eq!(day.count_copies(), [0, ITEMS, 0], "Ada's mailbox got another copy at its new address");
 }
 
 /// The command fails after it has written the outcome and before it has sent the task.
@@ -155,13 +155,13 @@ async fn interrupted_command_is_visible_and_completed_by_the_next() {
     let missing_queue = format!("{}-gone", day.pipeline.machine.resources.import.url);
     let (code, text) = day.reconcile_with(&missing_queue, &["--unmapped", "--yes"]).await;
     assert_eq!(code, "1", "{text}");
-    let outcome = day.outcome(0).await;
+    let outcome = day.read_outcome(0).await;
     assert_eq!(outcome.missing.first().map(|missing| missing.reason), Some(MissingReason::MappedLater));
     assert_eq!(day.reconcile(&["--settled"]).await.0, "1", "the interrupted items were not reported");
-    let (code, items, _) = day.unmapped(&["--yes"]).await;
+    let (code, items, _) = day.reconcile_unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items), ("0", ITEMS as u64));
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [ITEMS, ITEMS, 0]);
+    assert_eq!(day.count_copies(), [ITEMS, ITEMS, 0]);
     assert_eq!(day.reconcile(&["--settled"]).await.0, "0");
 }
 
@@ -169,13 +169,13 @@ async fn interrupted_command_is_visible_and_completed_by_the_next() {
 async fn item_with_a_lease_is_not_changed() {
     let day = Day::start().await;
     day.put_user_map(&[("+4520123456", ADA), ("+4520123457", BOB)]).await;
-    let mut leased = day.outcome(0).await;
+    let mut leased = day.read_outcome(0).await;
     let until = Timestamp::now() + SignedDuration::from_hours(1);
     leased.lease = Some(Lease { holder: "another".to_owned(), until, waiting: false });
     day.put_outcome(&leased).await;
-    let (code, items, found) = day.unmapped(&["--yes"]).await;
+    let (code, items, found) = day.reconcile_unmapped(&["--yes"]).await;
     assert_eq!((code.as_str(), items, &found["in_flight"]), ("3", ITEMS as u64 - 1, &json!(1)));
-    assert_eq!(day.outcome(0).await, leased);
+    assert_eq!(day.read_outcome(0).await, leased);
 }
 
 /// Two operators run the command during a backfill.
@@ -193,9 +193,9 @@ async fn concurrent_commands_and_imports_file_one_copy() {
     for (code, text) in [one, other] {
         assert!(["0", "3"].contains(&code.as_str()), "{code}: {text}");
     }
-    // A command that lost the race asks to be run again.
-    day.unmapped(&["--yes"]).await;
+    // A command that left out items in flight reports that it must be run again.
+    day.reconcile_unmapped(&["--yes"]).await;
     day.pipeline.drain().await.unwrap();
-    assert_eq!(day.copies(), [ITEMS; 3]);
+    assert_eq!(day.count_copies(), [ITEMS; 3]);
     assert!(day.pipeline.dead_letters().await.unwrap().is_empty());
 }

@@ -43,7 +43,7 @@ pub(crate) async fn measure(page: &str, width: u32) -> anyhow::Result<Value> {
     let file = directory.path().join("page.html");
     std::fs::write(&file, copy)?;
     let dom =
-        chromium(directory.path(), width, &["--dump-dom".to_owned(), format!("file://{}", file.display())]).await?;
+        run_chromium(directory.path(), width, &["--dump-dom".to_owned(), format!("file://{}", file.display())]).await?;
     let (_, measured) = dom.split_once("data-measured=\"").context("the script did not run")?;
     let (measured, _) = measured.split_once('"').context("an attribute of the page has no end")?;
     let measured =
@@ -52,7 +52,7 @@ pub(crate) async fn measure(page: &str, width: u32) -> anyhow::Result<Value> {
 }
 
 /// Runs chromium without network access and returns its stdout.
-async fn chromium(directory: &Path, width: u32, arguments: &[String]) -> anyhow::Result<String> {
+async fn run_chromium(directory: &Path, width: u32, arguments: &[String]) -> anyhow::Result<String> {
     let mut command = Command::new("chromium");
     command
         // The page is trusted, and the sandbox is not available in a container.

@@ -14,7 +14,7 @@ use crate::command_line::{archiver_command, run};
 /// Retries end after two seconds.
 const SHORT_WAIT: (&str, &str) = ("RETRY_HOURS", "0.0005");
 
-async fn outcome(pipeline: &Pipeline, id: &str) -> anyhow::Result<Outcome> {
+async fn read_outcome(pipeline: &Pipeline, id: &str) -> anyhow::Result<Outcome> {
     let object = pipeline.store.get(&keys::outcome(&id.parse::<ItemId>()?.key()), 1 << 20).await?;
     Ok(Outcome::parse(&object.context("no outcome")?.bytes)?)
 }
@@ -47,7 +47,7 @@ async fn replay_after_a_domain_rename_files_no_second_copy() -> anyhow::Result<(
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.len(), 1);
     assert_eq!(dead_letters[0].attributes["reason"], Reason::LookupRejected.as_str(), "Bob has no mailbox yet");
-    let before = outcome(&pipeline, "WA-1").await?;
+    let before = read_outcome(&pipeline, "WA-1").await?;
     assert!(before.mailboxes.len() == 1 && before.mailboxes[0].id.is_some(), "{before:?}");
 
     graph.rename("ada@old.example", "ada@new.example");
@@ -57,7 +57,7 @@ async fn replay_after_a_domain_rename_files_no_second_copy() -> anyhow::Result<(
     pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
     pipeline.drain().await?;
     assert_eq!((graph.messages("ada@new.example").len(), graph.messages("bob@new.example").len()), (0, 1));
-    let after = outcome(&pipeline, "WA-1").await?;
+    let after = read_outcome(&pipeline, "WA-1").await?;
     assert!(after.is_complete() && after.mailboxes.len() == 2, "{after:?}");
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn backfill_of_an_old_day_files_for_the_former_owner() -> anyhow::Result<(
     let hour = SignedDuration::from_hours(1);
     pipeline.run(&json!({"from": old - hour, "to": old + hour})).await?;
     let filed_for = async |id| -> anyhow::Result<Vec<String>> {
-        let outcome = outcome(&pipeline, id).await?;
+        let outcome = read_outcome(&pipeline, id).await?;
         assert!(outcome.is_complete(), "{id}: {outcome:?}");
         let mut addresses: Vec<_> = outcome.mailboxes.iter().map(|filed| filed.address.to_string()).collect();
         addresses.sort();

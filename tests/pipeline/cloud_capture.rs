@@ -70,7 +70,7 @@ impl Bucket {
     }
 
     /// Returns every id that is listed in a window, page by page.
-    async fn listed_ids(&self, window: &Window) -> anyhow::Result<Vec<Vec<String>>> {
+    async fn read_listed_ids(&self, window: &Window) -> anyhow::Result<Vec<Vec<String>>> {
         let (mut pages, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.source.list(window, cursor.as_deref()).await?;
@@ -132,8 +132,8 @@ async fn repeated_webhook_is_listed_once() -> anyhow::Result<()> {
     }
     // Meta repeats a webhook for days.
     bucket.receive(&text("wamid.A"), at + HOUR * 30).await?;
-    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.A"]]);
-    assert_eq!(bucket.listed_ids(&window_around(at + HOUR * 30)?).await?, [[""; 0]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(at)?).await?, [["wamid.A"]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(at + HOUR * 30)?).await?, [[""; 0]]);
     let item = bucket.item("wamid.A").await?;
     assert_eq!((item.text.as_deref(), item.archived_time), (Some("hello"), at));
     let evidence = item.evidence().context("no evidence")?;
@@ -164,15 +164,15 @@ async fn event_without_an_entry_is_listed_when_it_is_repeated() -> anyhow::Resul
     let key = keys::event_copy(&event.id.key(), &Sha256::of(&event.json));
     let put = aws::s3::Put { key: &key, bytes: copy.into(), content_type: "application/json", sha256: None };
     bucket.store.put(put, aws::s3::Condition::Absent).await?;
-    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [[""; 0]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(at)?).await?, [[""; 0]]);
     let later = at + HOUR * 72;
     bucket.receive(&text("wamid.A"), later).await?;
-    assert_eq!(bucket.listed_ids(&window_around(later)?).await?, [["wamid.A"]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(later)?).await?, [["wamid.A"]]);
     Ok(())
 }
 
 #[tokio::test]
-async fn list_has_pages_and_ends_at_the_window() -> anyhow::Result<()> {
+async fn list_is_paged_and_limited_to_the_window() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let midnight: Timestamp = "2026-11-27T00:00:00Z".parse()?;
     let messages = |from: usize, count: usize| {
@@ -186,7 +186,7 @@ async fn list_has_pages_and_ends_at_the_window() -> anyhow::Result<()> {
     bucket.receive(&messages(701, 600), midnight).await?;
     bucket.receive(&messages(1301, 1), midnight + HOUR).await?;
     let window = Window::between(midnight - HOUR + second, midnight + HOUR)?;
-    let pages = bucket.listed_ids(&window).await?;
+    let pages = bucket.read_listed_ids(&window).await?;
     // The first page lacks one item of the first minute, which was received before the window.
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [999, 301]);
     let first = bucket.source.list(&window, None).await?;
@@ -201,7 +201,7 @@ async fn list_has_pages_and_ends_at_the_window() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn placeholder_waits_and_its_file_makes_the_item_complete() -> anyhow::Result<()> {
+async fn placeholder_item_waits_until_its_content_arrives() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     let at = now();
     bucket.receive(&placeholder("wamid.P"), at - HOUR).await?;
@@ -220,13 +220,13 @@ async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<(
     for _ in 0..2 {
         bucket.receive(&text("wamid.P"), at).await?;
     }
-    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
     assert_eq!(bucket.item("wamid.P#late").await?.text.as_deref(), Some("hello"));
     // Content that came in time keeps the id, also when it is repeated after a late placeholder.
     bucket.receive(&text("wamid.Q"), at - HOUR * 50).await?;
     bucket.receive(&placeholder("wamid.Q"), at - HOUR * 49).await?;
     bucket.receive(&text("wamid.Q"), at).await?;
-    assert_eq!(bucket.listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
+    assert_eq!(bucket.read_listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
     Ok(())
 }
 
@@ -259,7 +259,7 @@ async fn sent_message_without_content_is_counted() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn keys_contain_no_id_and_no_number() -> anyhow::Result<()> {
+async fn object_keys_contain_no_id_and_no_number() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;
     bucket.receive(&image("messages", "wamid.SECRET", "4711", b"x"), now()).await?;
     bucket.receive(&placeholder("wamid.SECRET2"), now()).await?;

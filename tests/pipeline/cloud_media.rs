@@ -58,7 +58,7 @@ fn is_authorized(headers: &HeaderMap) -> bool {
     headers.get("authorization").is_some_and(|value| value == "Bearer token-new")
 }
 
-async fn describe(
+async fn serve_description(
     State(meta_server): State<Arc<MetaServer>>,
     Path(media): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
@@ -93,7 +93,7 @@ async fn describe(
         .into_response()
 }
 
-async fn file(State(meta_server): State<Arc<MetaServer>>, headers: HeaderMap) -> Response {
+async fn serve_file(State(meta_server): State<Arc<MetaServer>>, headers: HeaderMap) -> Response {
     meta_server.requests.lock().expect("a thread panicked while it held the lock").push("file".to_owned());
     if !is_authorized(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -115,8 +115,8 @@ impl MetaServer {
         let meta_server = Arc::new(Self::default());
         let redirect = || async { (StatusCode::FOUND, [("location", "/files/0")]).into_response() };
         let router = Router::new()
-            .route("/v25.0/{media}", get(describe))
-            .route("/files/{number}", get(file))
+            .route("/v25.0/{media}", get(serve_description))
+            .route("/files/{number}", get(serve_file))
             .route("/redirect", get(redirect))
             .with_state(Arc::clone(&meta_server));
         let base = serve(router).await?;
@@ -143,7 +143,7 @@ fn install_tls_provider() {
 }
 
 /// Receives a message and returns the task to fetch its file.
-async fn task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
+async fn receive_task(bucket: &Bucket, webhook: &Value, at: Timestamp) -> anyhow::Result<MediaTask> {
     let events = bucket.receive(webhook, at).await?;
     let media = events.iter().flat_map(|event| &event.media).next().context("no file")?;
     let task =
@@ -163,7 +163,7 @@ async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
     let at = now();
     // The first two URLs have expired when they are used.
     meta_server.expired_urls.store(2, Ordering::SeqCst);
-    let task = task(&bucket, &image("messages", "wamid.I", "77", b"bytes"), at).await?;
+    let task = receive_task(&bucket, &image("messages", "wamid.I", "77", b"bytes"), at).await?;
     assert!(matches!(bucket.item("wamid.I").await, Err(SourceError::StillCapturing { .. })));
     assert_eq!(fetcher.fetch(&task, at).await?, MediaOutcome::Stored);
     assert_eq!(meta_server.urls_returned.load(Ordering::SeqCst), 3);
@@ -186,7 +186,7 @@ async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result
     for (id, media, bytes, note) in
         [("wamid.M", "missing", &b"bytes"[..], "WhatsApp did not have it"), ("wamid.X", "other", b"other", "SHA-256")]
     {
-        let task = task(&bucket, &image("messages", id, media, bytes), at).await?;
+        let task = receive_task(&bucket, &image("messages", id, media, bytes), at).await?;
         let early = fetcher.fetch(&task, at + HOUR).await;
         assert!(matches!(early, Err(SourceError::Unavailable { .. })), "{id}");
         let before = fetcher.fetch(&task, at + HOUR * (24 * 6 - 1)).await;
@@ -212,7 +212,7 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
     for (media, is_configuration) in
         [("foreign", true), ("renamed", true), ("forbidden", true), ("redirected", false), ("throttled", false)]
     {
-        let task = task(&bucket, &image("messages", &format!("wamid.{media}"), media, b"bytes"), at).await?;
+        let task = receive_task(&bucket, &image("messages", &format!("wamid.{media}"), media, b"bytes"), at).await?;
         let error = fetcher.fetch(&task, at).await.err().context("no error")?;
         assert_eq!(matches!(error, SourceError::Configuration { .. }), is_configuration, "{media}: {error}");
         assert_eq!(error.retry_after().map(|wait| wait.as_secs()), (media == "throttled").then_some(7));

@@ -86,7 +86,7 @@ async fn invalid_user_map_row_stops_imports_until_it_is_fixed() -> anyhow::Resul
     let logs = pipeline.logs();
     let line = logs.lines().find(|line| line.contains("config/user-map.csv")).unwrap_or_default();
     assert!(line.contains("ERROR") && line.contains("line 3"), "{line}");
-    assert!(pipeline.copies()?.is_empty(), "a copy was filed by a user map that may be wrong");
+    assert!(pipeline.copies()?.is_empty(), "a copy was filed with a user map that may be wrong");
     let dead_letters = pipeline.dead_letters().await?;
     assert!(dead_letters.iter().all(|dead_letter| dead_letter.attributes["stage"] == "convert"), "{dead_letters:?}");
 
@@ -104,7 +104,7 @@ async fn unmapped_items_wait_when_the_catch_all_mailbox_is_missing() -> anyhow::
         std::fs::create_dir(mail.path().join(address))?;
     }
     let maildir = mail.path().to_str().context("the path is not UTF-8")?;
-    let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "nobodys@example.com")];
+    let variables = [("MAILDIR", maildir), ("CATCH_ALL_MAILBOX", "catch-all@example.com")];
     let sample = ItemSource::Api(Sample::day(Timestamp::now())?);
     let pipeline = Pipeline::start(sample, MailSystem::Maildir(addresses()?), &variables).await?;
     pipeline.put_user_map(user_map()).await?;
@@ -115,10 +115,10 @@ async fn unmapped_items_wait_when_the_catch_all_mailbox_is_missing() -> anyhow::
     assert!(line.contains("ERROR") && line.contains("configuration error"), "{line}");
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
 
-    std::fs::create_dir(mail.path().join("nobodys@example.com"))?;
+    std::fs::create_dir(mail.path().join("catch-all@example.com"))?;
     pipeline.drain().await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?.get("unmapped"), None);
-    let catch_all = mail.path().join("nobodys@example.com").join(FOLDER).join("cur");
+    let catch_all = mail.path().join("catch-all@example.com").join(FOLDER).join("cur");
     assert!(std::fs::read_dir(catch_all)?.count() > 0, "the items were not filed after the correction");
     Ok(())
 }
@@ -162,7 +162,7 @@ async fn invalid_variable_stops_the_start_and_is_named() -> anyhow::Result<()> {
         ("SOURCE", "pigeon"),
         ("ARCHIVER_URL", "http://archive.example.com"),
         ("MAILBOX", "fax"),
-        ("ARCHIVE_DOMAIN", "no domain"),
+        ("ARCHIVE_DOMAIN", "not a domain"),
         ("LOG_LEVEL", "loud"),
     ] {
         let sample = Sample::day(Timestamp::now())?;

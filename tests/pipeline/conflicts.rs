@@ -26,7 +26,7 @@ use serde_json::json;
 const ADA: &str = "ada@example.com";
 
 /// Starts a bucket that responds with 409 to this many writes and then with an ETag.
-async fn conflicting_bucket(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
+async fn start_conflicting_bucket(conflicts: u32, body: &'static str) -> anyhow::Result<(Store, Arc<AtomicU32>)> {
     let writes = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&writes);
     let router = Router::new().fallback(move || {
@@ -49,12 +49,12 @@ async fn racing_conditional_write_is_retried() -> anyhow::Result<()> {
     let with_code = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     let put = || Put { key: "mime/x.eml", bytes: b"x".as_slice().into(), content_type: "message/rfc822", sha256: None };
     for body in [with_code, ""] {
-        let (store, writes) = conflicting_bucket(2, body).await?;
+        let (store, writes) = start_conflicting_bucket(2, body).await?;
         let written = store.put(put(), Condition::Absent).await?;
         assert!(matches!(written, Written::Yes(_)), "{body:?}: {written:?}");
         assert_eq!(writes.load(Ordering::SeqCst), 3);
 
-        let (store, _) = conflicting_bucket(u32::MAX, body).await?;
+        let (store, _) = start_conflicting_bucket(u32::MAX, body).await?;
         let failed = store.put(put(), Condition::Absent).await;
         assert!(
             matches!(failed, Err(StoreError::Unavailable { .. })),

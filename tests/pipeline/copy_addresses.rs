@@ -16,7 +16,7 @@ use mail_parser::{Address, MessageParser};
 use model::{FilingResult, ItemId, Outcome, Sha256, keys};
 use serde_json::{Value, json};
 
-use crate::reconcile::command;
+use crate::reconcile::run_reconcile;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -65,7 +65,7 @@ impl Copy {
     }
 }
 
-async fn outcome(pipeline: &Pipeline, item: &str) -> anyhow::Result<Outcome> {
+async fn read_outcome(pipeline: &Pipeline, item: &str) -> anyhow::Result<Outcome> {
     let id: ItemId = item.parse()?;
     let object = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
     Ok(Outcome::parse(&object.bytes)?)
@@ -116,7 +116,7 @@ async fn assert_copies_show_addresses(
 
     let mut stored = HashMap::new();
     for item in ["small", "large"] {
-        let outcome = outcome(&pipeline, item).await?;
+        let outcome = read_outcome(&pipeline, item).await?;
         ensure!(outcome.is_complete(), "{item}: {outcome:?}");
         let results: Vec<_> = outcome.mailboxes.iter().map(|filed| filed.result).collect();
         assert_eq!(results, [FilingResult::Skipped; 2], "{item}: the copies were not looked up");
@@ -142,14 +142,14 @@ async fn assert_copies_show_addresses(
             assert_eq!(copy.people, expected, "{address}");
         }
     }
-    let (code, printed, stderr) = command(&pipeline, &["--deep", "--settled", "--json"]).await?;
+    let (code, printed, stderr) = run_reconcile(&pipeline, &["--deep", "--settled", "--json"]).await?;
     assert_eq!(code, Some(0), "{printed}{stderr}");
     let printed: Value = serde_json::from_str(&printed)?;
     assert_eq!((&printed["copies_found"], &printed["damaged"]), (&json!(4), &json!([])), "{printed}");
     Ok(())
 }
 
-async fn tenant() -> anyhow::Result<GraphFake> {
+async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.grant_mime_import();
     graph.add(User::new(ADA).alias(ALIAS));
@@ -167,13 +167,13 @@ fn copies_in(graph: &GraphFake, address: &str) -> anyhow::Result<Vec<Copy>> {
 
 #[tokio::test]
 async fn copies_in_graph_show_primary_addresses() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     assert_copies_show_addresses(MailSystem::Graph(&graph), &[], ALIAS, |address| copies_in(&graph, address)).await
 }
 
 #[tokio::test]
 async fn copies_by_import_mime_show_primary_addresses() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     assert_copies_show_addresses(MailSystem::GraphImportMime(&graph), &[], ALIAS, |address| copies_in(&graph, address))
         .await
 }
@@ -229,7 +229,7 @@ async fn user_mapped_later_changes_no_earlier_copy() -> anyhow::Result<()> {
     assert_eq!((people(ADA)?, people(BOB)?), (before.map(str::to_owned).to_vec(), before.map(str::to_owned).to_vec()));
 
     pipeline.put_user_map(&format!("{map}+4520123458,{EVE}\n")).await?;
-    let (code, printed, stderr) = command(&pipeline, &["--unmapped", "--yes"]).await?;
+    let (code, printed, stderr) = run_reconcile(&pipeline, &["--unmapped", "--yes"]).await?;
     assert_eq!(code, Some(0), "{printed}{stderr}");
     pipeline.drain().await?;
     assert_eq!(people(EVE)?, [ADA, BOB, EVE], "{}", pipeline.logs());

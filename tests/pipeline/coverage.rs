@@ -7,7 +7,7 @@ use local::sample_source::Sample;
 use model::{RunId, RunKind, RunRecord, Window, keys};
 use serde_json::Value;
 
-use crate::{reconcile::command, sample_day::addresses};
+use crate::{reconcile::run_reconcile, sample_day::addresses};
 
 /// End of an earlier run.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ async fn put_run(pipeline: &Pipeline, window: Window, end: RunEnd) -> anyhow::Re
 async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()> {
     let sample = Sample::many(1, Timestamp::now());
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1), "a deployment without a run was not reported: {out}");
     assert!(out.contains("No run has recorded a window"), "{out}");
 
@@ -43,7 +43,7 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     put_run(&pipeline, Window::between(hours(72), hours(48))?, RunEnd::Complete).await?;
     put_run(&pipeline, Window::between(hours(49), hours(23))?, RunEnd::Complete).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    let (code, out, _) = command(&pipeline, &["--settled", "--json"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--json"]).await?;
     assert_eq!(code, Some(1), "{out}");
     let printed: Value = serde_json::from_str(&out)?;
     let gaps = printed["coverage"]["gaps"].as_array().context("no gaps")?;
@@ -51,14 +51,14 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     assert_eq!(gaps[0]["unfinished_runs"], serde_json::json!([crashed]));
     let closing = gaps[0]["command"].as_str().context("no command")?;
     assert_eq!(closing, format!("archiver backfill --from {} --to {}", hours(144), hours(72)));
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert!(code == Some(1) && out.contains(closing), "{out}");
     let from = hours(71).to_string();
-    let (code, out, _) = command(&pipeline, &["--settled", "--from", &from]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--from", &from]).await?;
     assert_eq!(code, Some(0), "{out}");
 
     pipeline.run(&serde_json::json!({"from": hours(144), "to": hours(72)})).await?;
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("without a gap"), "the output does not say that the period has no gap: {out}");
     Ok(())
@@ -70,7 +70,7 @@ async fn reconcile_waits_for_a_running_run() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let now = Timestamp::now();
     put_run(&pipeline, Window::between(now - SignedDuration::from_hours(24), now)?, RunEnd::Crashed).await?;
-    assert_eq!(command(&pipeline, &[]).await?.0, Some(3), "the exit code does not say that a run has just begun");
-    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1), "a crashed run was not reported");
+    assert_eq!(run_reconcile(&pipeline, &[]).await?.0, Some(3), "the exit code does not say that a run has just begun");
+    assert_eq!(run_reconcile(&pipeline, &["--settled"]).await?.0, Some(1), "a crashed run was not reported");
     Ok(())
 }

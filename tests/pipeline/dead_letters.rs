@@ -68,12 +68,12 @@ async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, St
     Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
 }
 
-async fn depth_of(pipeline: &Pipeline, queue: &Queue) -> anyhow::Result<Depth> {
+async fn read_depth(pipeline: &Pipeline, queue: &Queue) -> anyhow::Result<Depth> {
     Ok(depth(&pipeline.machine.cloud, queue).await?)
 }
 
 /// Returns the outcome of each item.
-async fn outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcome>> {
+async fn read_outcomes(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Outcome>> {
     let mut keys = Vec::new();
     pipeline
         .store
@@ -107,7 +107,7 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     );
     assert!(!list.contains("4520"), "the list contains the task of a dead letter");
     let waiting = Depth { visible: 2, in_flight: 0, delayed: 0 };
-    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting, "the list made a message invisible");
+    assert_eq!(read_depth(&pipeline, dead_letters).await?, waiting, "the list made a message invisible");
     let (_, none, _) = run(&pipeline, &["list", "--older-than", "1h"]).await?;
     assert_eq!(none, "No dead letters.\n");
     let (code, shown, _) = run(&pipeline, &["show", "one", "--json"]).await?;
@@ -118,30 +118,30 @@ async fn replay_files_only_the_missing_copy_after_mapping_a_user() -> anyhow::Re
     let (code, _, stderr) = run(&pipeline, &["replay"]).await?;
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("--yes"), "{stderr}");
-    assert_eq!(depth_of(&pipeline, dead_letters).await?, waiting);
+    assert_eq!(read_depth(&pipeline, dead_letters).await?, waiting);
 
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
     let (code, done, stderr) = run(&pipeline, &["replay", "--item", "one", "--yes"]).await?;
     assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{stderr}");
     assert!(stderr.contains("unmapped") && stderr.contains("import"), "{stderr}");
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1, "the other dead letter was replayed");
+    assert_eq!(read_depth(&pipeline, dead_letters).await?.visible, 1, "the other dead letter was replayed");
     let replayed = queue_messages(&pipeline.machine.cloud, &pipeline.machine.resources.import.url).await?;
     let group = MessageGroup::of_chat("chat").to_string();
     assert_eq!(replayed.iter().map(|task| task.group.as_ref()).collect::<Vec<_>>(), [Some(&group)]);
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
-    let after = outcomes(&pipeline).await?;
+    let after = read_outcomes(&pipeline).await?;
     assert!(after["one"].is_complete() && after["one"].dead_letter.is_none());
     assert!(!after["two"].is_complete());
 
     // The other dead letter is discarded: a wrong count changes nothing, and the right count keeps a copy.
     assert_eq!(run(&pipeline, &["discard", "--yes-discard", "2"]).await?.0, 4);
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.visible, 1);
+    assert_eq!(read_depth(&pipeline, dead_letters).await?.visible, 1);
     let (code, printed, stderr) = run(&pipeline, &["discard", "--yes-discard", "1", "--json"]).await?;
     assert_eq!(code, 0, "{stderr}");
     let printed: Value = serde_json::from_str(&printed)?;
     assert_eq!(printed["missing"], Value::Null, "the output names missing mailboxes, which are unknown");
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
+    assert_eq!(read_depth(&pipeline, dead_letters).await?.total(), 0);
     let copy = pipeline.store.get(printed["copy"].as_str().unwrap(), 1 << 20).await?.unwrap();
     let copy: Value = serde_json::from_slice(&copy.bytes)?;
     assert_eq!((&copy["item"], &copy["attributes"]["reason"]), (&json!("two"), &json!("unmapped")));
@@ -186,7 +186,7 @@ async fn dead_letter_body_sent_by_hand_is_a_replay() -> anyhow::Result<()> {
         pipeline.drain().await?;
         assert_eq!(pipeline.copies()?.values().sum::<usize>(), copies, "{task}");
     }
-    assert!(outcomes(&pipeline).await?["one"].is_complete());
+    assert!(read_outcomes(&pipeline).await?["one"].is_complete());
     Ok(())
 }
 
@@ -200,9 +200,11 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
     assert_eq!(pipeline.copies()?, BTreeMap::new());
 
     // The given size is one byte too small, so the item becomes a dead letter again.
-    run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
+    let (code, done, stderr) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "11000000"]).await?;
+    assert_eq!((code, done.as_str()), (0, "1 of 1 dead letters were replayed.\n"), "{stderr}");
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::new());
+    assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::from([("oversize".to_owned(), 1)]));
     let (code, ..) = run(&pipeline, &["replay", "--yes", "--max-item-bytes", "999999999999"]).await?;
     assert_eq!(code, 2, "the command accepted a size above the limit");
 
@@ -211,9 +213,9 @@ async fn replay_accepts_an_oversize_item_up_to_the_given_size() -> anyhow::Resul
     assert_eq!((code, serde_json::from_str(&done).ok()), (0, Some(counts)), "{stderr}");
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1), (BOB.to_owned(), 1)]));
-    let outcome = outcomes(&pipeline).await?.remove("large").unwrap();
+    let outcome = read_outcomes(&pipeline).await?.remove("large").unwrap();
     assert!(outcome.is_complete(), "{outcome:?}");
-    assert_eq!(depth_of(&pipeline, &pipeline.machine.resources.dead_letters).await?.total(), 0);
+    assert_eq!(read_depth(&pipeline, &pipeline.machine.resources.dead_letters).await?.total(), 0);
     Ok(())
 }
 
@@ -227,7 +229,7 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
     let pipeline = start_pipeline(items).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = &pipeline.machine.resources.dead_letters;
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), total as u64);
+    assert_eq!(read_depth(&pipeline, dead_letters).await?.total(), total as u64);
     pipeline.put_user_map(&format!("Mobile number,E-mail address\n+4520123456,{ADA}\n")).await?;
 
     // Ten dead letters are replayed every half second. At most ten are replayed between two kills, so some are left for
@@ -235,7 +237,7 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
     let replay = ["replay", "--yes", "--hold", "1", "--rate", "20"];
     let mut killed_while_moving = 0;
     for kill in 0..kills {
-        let before = depth_of(&pipeline, dead_letters).await?.total();
+        let before = read_depth(&pipeline, dead_letters).await?.total();
         assert!(before > 0, "no dead letter is left for kill {kill}");
         let mut command = command(&pipeline, &replay)?;
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
@@ -249,21 +251,21 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
         }
-        let left = depth_of(&pipeline, dead_letters).await?.total();
-        let queued = depth_of(&pipeline, &pipeline.machine.resources.import).await?.total();
+        let left = read_depth(&pipeline, dead_letters).await?.total();
+        let queued = read_depth(&pipeline, &pipeline.machine.resources.import).await?.total();
         assert!(left + queued >= total as u64, "{left} dead letters and {queued} tasks of {total}");
         killed_while_moving += u64::from(left < before && left > 0);
     }
     assert!(killed_while_moving > 0, "no replay was killed while it moved dead letters");
-    while depth_of(&pipeline, dead_letters).await?.total() > 0 {
+    while read_depth(&pipeline, dead_letters).await?.total() > 0 {
         run(&pipeline, &["replay", "--yes", "--hold", "1"]).await?;
     }
     pipeline.drain().await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), total)]));
-    let outcomes = outcomes(&pipeline).await?;
+    let outcomes = read_outcomes(&pipeline).await?;
     assert_eq!(outcomes.len(), total);
     assert!(outcomes.values().all(Outcome::is_complete));
-    assert_eq!(depth_of(&pipeline, dead_letters).await?.total(), 0);
+    assert_eq!(read_depth(&pipeline, dead_letters).await?.total(), 0);
     Ok(())
 }
 

@@ -7,12 +7,12 @@ use local::{cloud::Step, sample_source::Sample};
 use model::{DeadLetter, ItemId, Outcome, keys};
 use serde_json::{Value, json};
 
-use crate::reconcile::command;
+use crate::reconcile::run_reconcile;
 
 const ADA: &str = "ada@example.com";
 
 /// Starts a pipeline with one text between two people whom only the user map maps to mailboxes.
-async fn start() -> anyhow::Result<Pipeline> {
+async fn start_pipeline() -> anyhow::Result<Pipeline> {
     let people = json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}});
     let item = json!({"expect": "unmapped", "item": {
         "id": "WA-1", "messageId": "WA-1", "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
@@ -20,24 +20,24 @@ async fn start() -> anyhow::Result<Pipeline> {
     let sample = Sample::written(&json!({"people": people, "items": [item]}).to_string(), Timestamp::now())?;
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    ensure!(pipeline.dead_letters().await?.len() == 1, "no dead letter");
+    ensure!(pipeline.dead_letters().await?.len() == 1, "there is not exactly one dead letter");
     Ok(pipeline)
 }
 
-fn key() -> String {
+fn outcome_key() -> String {
     keys::outcome(&"WA-1".parse::<ItemId>().expect("the id is invalid").key())
 }
 
-async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
-    Ok(Outcome::parse(&pipeline.store.get(&key(), 1 << 20).await?.context("no outcome")?.bytes)?)
+async fn read_outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
+    Ok(Outcome::parse(&pipeline.store.get(&outcome_key(), 1 << 20).await?.context("no outcome")?.bytes)?)
 }
 
 /// Makes the dead letter as old as if SQS had deleted it a day ago.
 async fn expire(pipeline: &Pipeline) -> anyhow::Result<()> {
-    let mut outcome = outcome(pipeline).await?;
+    let mut outcome = read_outcome(pipeline).await?;
     let dead_letter = outcome.dead_letter_source.as_mut().context("no dead letter")?;
     dead_letter.at = Timestamp::now() - DeadLetter::RETENTION - SignedDuration::from_hours(24);
-    pipeline.put(&key(), outcome.to_json()).await
+    pipeline.put(&outcome_key(), outcome.to_json()).await
 }
 
 async fn delete_dead_letters(pipeline: &Pipeline) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ async fn delete_dead_letters(pipeline: &Pipeline) -> anyhow::Result<()> {
 /// Runs reconcile. Returns the exit code of reconcile, and the numbers of waiting and discarded dead letters and the
 /// causes of missing items.
 async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, u64, u64, Vec<Value>)> {
-    let (code, out, stderr) = command(pipeline, &["--settled", "--json"]).await?;
+    let (code, out, stderr) = run_reconcile(pipeline, &["--settled", "--json"]).await?;
     let printed: Value = serde_json::from_str(&out).with_context(|| format!("{out}{stderr}"))?;
     let waiting = printed["waiting"].as_object().context("no counts")?.values().filter_map(Value::as_u64).sum();
     let causes = printed["missing"].as_array().context("no list")?.iter().map(|missing| missing["why"].clone());
@@ -67,7 +67,7 @@ async fn discard(pipeline: &Pipeline) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn discard_does_not_cover_a_later_dead_letter_of_the_item() -> anyhow::Result<()> {
-    let pipeline = start().await?;
+    let pipeline = start_pipeline().await?;
     discard(&pipeline).await?;
     assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 1, vec![]));
     pipeline.run(&Pipeline::backfill()).await?;
@@ -85,7 +85,7 @@ async fn discard_does_not_cover_a_later_dead_letter_of_the_item() -> anyhow::Res
 
 #[tokio::test]
 async fn expired_dead_letter_is_missing_and_a_backfill_reopens_it() -> anyhow::Result<()> {
-    let pipeline = start().await?;
+    let pipeline = start_pipeline().await?;
     delete_dead_letters(&pipeline).await?;
     // While the dead letter may exist, another task for the item makes no second dead letter.
     pipeline.run(&Pipeline::backfill()).await?;
@@ -96,7 +96,7 @@ async fn expired_dead_letter_is_missing_and_a_backfill_reopens_it() -> anyhow::R
     pipeline.put_user_map(&format!("phone,email\n+4520123456,{ADA}\n")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ADA)?.len(), 1);
-    assert!(outcome(&pipeline).await?.is_complete());
+    assert!(read_outcome(&pipeline).await?.is_complete());
     assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 0, vec![]));
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::sample_day::{addresses, expected_copies, expected_dead_letters};
 type MessageIds = BTreeMap<String, BTreeSet<String>>;
 
 /// Returns the rendered messages by Message-ID.
-async fn rendered(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+async fn read_rendered_messages(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let outcomes = pipeline.keys(keys::OUTCOMES).await?;
     let mut rendered = BTreeMap::new();
     for key in outcomes {
@@ -57,14 +57,17 @@ fn add_copies(
         let parsed = MessageParser::default().parse(&copy).context("invalid mail")?;
         let id = format!("<{}>", parsed.message_id().context("a copy has no Message-ID")?);
         let message = rendered.get(&id).context("a copy has an unknown Message-ID")?;
-        assert!(without_addresses(message)? == without_addresses(&copy)?, "the copy of {id} is not what was rendered");
+        assert!(
+            without_addresses(message)? == without_addresses(&copy)?,
+            "the copy of {id} differs from the rendered message"
+        );
         assert!(filed.entry(address.to_owned()).or_default().insert(id), "a mailbox has two copies of a message");
     }
     Ok(())
 }
 
 /// Files the sample day as of a time.
-async fn run(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipeline> {
+async fn file_day(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipeline> {
     let sample = Sample::day(now)?;
     let expected = sample.expected();
     let pipeline = Pipeline::start(ItemSource::Api(sample), mail_system, &[]).await?;
@@ -74,7 +77,7 @@ async fn run(now: Timestamp, mail_system: MailSystem<'_>) -> anyhow::Result<Pipe
     Ok(pipeline)
 }
 
-async fn tenant() -> anyhow::Result<GraphFake> {
+async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.grant_mime_import();
     for address in mailboxes()? {
@@ -89,8 +92,8 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     let addresses = addresses()?;
 
     let mut by_maildir = MessageIds::new();
-    let pipeline = run(now, MailSystem::Maildir(addresses.clone())).await?;
-    let mails = rendered(&pipeline).await?;
+    let pipeline = file_day(now, MailSystem::Maildir(addresses.clone())).await?;
+    let mails = read_rendered_messages(&pipeline).await?;
     for address in &addresses {
         add_copies(&mut by_maildir, address, pipeline.mail(address)?.into_values().collect(), &mails)?;
     }
@@ -98,8 +101,8 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     assert_eq!(counts, expected_copies(&Sample::day(now)?.expected()));
 
     let mut by_graph = MessageIds::new();
-    let graph = tenant().await?;
-    run(now, MailSystem::Graph(&graph)).await?;
+    let graph = start_graph().await?;
+    file_day(now, MailSystem::Graph(&graph)).await?;
     for address in &addresses {
         for message in graph.visible(address) {
             let is_new = by_graph.entry(address.clone()).or_default().insert(message.internet_message_id);
@@ -109,8 +112,8 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
     assert_eq!(by_graph, by_maildir);
 
     let mut by_mime = MessageIds::new();
-    let graph = tenant().await?;
-    let mails = rendered(&run(now, MailSystem::GraphImportMime(&graph)).await?).await?;
+    let graph = start_graph().await?;
+    let mails = read_rendered_messages(&file_day(now, MailSystem::GraphImportMime(&graph)).await?).await?;
     for address in &addresses {
         let copies = graph.visible(address).into_iter().filter_map(|message| message.mime).collect();
         add_copies(&mut by_mime, address, copies, &mails)?;
@@ -119,7 +122,7 @@ async fn every_mailbox_adapter_files_the_same_items() -> anyhow::Result<()> {
 
     let mut by_imap = MessageIds::new();
     let server = Dovecot::start(&Options { users: addresses.clone(), tls: true, ..Options::default() })?;
-    let mails = rendered(&run(now, MailSystem::Imap(&server, &addresses[0])).await?).await?;
+    let mails = read_rendered_messages(&file_day(now, MailSystem::Imap(&server, &addresses[0])).await?).await?;
     for address in &addresses {
         let copies = server.copies(address, FOLDER)?;
         assert!(copies.iter().all(|copy| copy.flags.contains("\\Seen")));

@@ -95,7 +95,7 @@ async fn invalid_export_is_one_dead_letter_and_blocks_no_other() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn changed_participant_table_is_used_from_the_next_run() -> anyhow::Result<()> {
+async fn changed_participant_table_is_used_by_the_next_read() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await?;
     let exports = ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC));
     let (chat, table) = (format!("inbox/{OWNER}/chat.txt"), format!("inbox/{OWNER}/chat.txt.participants.csv"));

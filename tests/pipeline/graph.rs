@@ -7,7 +7,7 @@ use local::sample_source::{Sample, mailboxes, user_map};
 
 use crate::sample_day::{expected_copies, expected_dead_letters};
 
-async fn tenant() -> anyhow::Result<GraphFake> {
+async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     for address in mailboxes()? {
         graph.add(User::new(address.as_str()));
@@ -15,20 +15,20 @@ async fn tenant() -> anyhow::Result<GraphFake> {
     Ok(graph)
 }
 
-fn copies(graph: &GraphFake) -> anyhow::Result<std::collections::BTreeMap<String, usize>> {
+fn count_copies(graph: &GraphFake) -> anyhow::Result<std::collections::BTreeMap<String, usize>> {
     let count = |address: model::MailboxAddress| (address.to_string(), graph.visible(address.as_str()).len());
     Ok(mailboxes()?.into_iter().map(count).filter(|(_, copies)| *copies > 0).collect())
 }
 
 #[tokio::test]
 async fn sample_day_is_filed_in_graph_as_received_mail() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    assert_eq!(count_copies(&graph)?, expected_copies(&expected));
     assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
     for address in mailboxes()? {
         for message in graph.messages(address.as_str()) {
@@ -46,13 +46,13 @@ async fn sample_day_is_filed_in_graph_as_received_mail() -> anyhow::Result<()> {
         assert!(graph.peak(address.as_str()) <= 4);
     }
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    assert_eq!(count_copies(&graph)?, expected_copies(&expected));
     Ok(())
 }
 
 #[tokio::test]
 async fn throttling_and_outages_lose_no_item() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     graph.fault(
@@ -63,7 +63,8 @@ async fn throttling_and_outages_lose_no_item() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Graph(&graph), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     pipeline.run(&Pipeline::timer()).await?;
-    assert_eq!(copies(&graph)?, expected_copies(&expected));
+    assert_eq!(graph.unused_faults(), 0, "a fault was not injected");
+    assert_eq!(count_copies(&graph)?, expected_copies(&expected));
     assert_eq!(pipeline.dead_letters_by_reason().await?, expected_dead_letters(&expected));
     Ok(())
 }

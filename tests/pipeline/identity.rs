@@ -28,14 +28,14 @@ fn sample() -> anyhow::Result<Sample> {
 }
 
 /// Starts a mail system that does not reject a second copy of a message.
-async fn tenant() -> anyhow::Result<GraphFake> {
+async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
     Ok(graph)
 }
 
-fn copies(graph: &GraphFake) -> (usize, usize) {
+fn count_copies(graph: &GraphFake) -> (usize, usize) {
     (graph.visible(ADA).len(), graph.visible(BOB).len())
 }
 
@@ -56,7 +56,7 @@ fn dated_keys(pipeline: &Pipeline) -> anyhow::Result<(String, String)> {
     Ok((format!("outcomes/{date}/{key}.json"), format!("mime/{date}/{key}.eml")))
 }
 
-async fn outcome(pipeline: &Pipeline, key: &str) -> anyhow::Result<Option<Outcome>> {
+async fn read_outcome(pipeline: &Pipeline, key: &str) -> anyhow::Result<Option<Outcome>> {
     let object = pipeline.store.get(key, 1 << 20).await?;
     Ok(object.map(|object| Outcome::parse(&object.bytes)).transpose()?)
 }
@@ -70,7 +70,7 @@ async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
 /// Moves outcome and message to the keys of release 0.1, with a changed outcome.
 async fn move_to_dated_keys(pipeline: &Pipeline, change: impl FnOnce(&mut Outcome)) -> anyhow::Result<Sha256> {
     let (outcome_key, mime_key) = dated_keys(pipeline)?;
-    let mut outcome = outcome(pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    let mut outcome = read_outcome(pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     let message = pipeline.store.get(&keys::mime(&id().key()), 1 << 20).await?.context("no message")?.bytes;
     let sha256 = Sha256::of(&message);
     let put = Put { key: &mime_key, bytes: message, content_type: "message/rfc822", sha256: Some(sha256) };
@@ -90,7 +90,7 @@ async fn file_as_release_0_1(graph: &GraphFake) -> anyhow::Result<(Pipeline, Str
     pipeline.run(&Pipeline::timer()).await?;
     move_to_dated_keys(&pipeline, |_| {}).await?;
     let (outcome_key, _) = dated_keys(&pipeline)?;
-    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    let before = read_outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
     Ok((pipeline, outcome_key, before))
 }
 
@@ -114,7 +114,7 @@ async fn reconcile(pipeline: &Pipeline) -> anyhow::Result<Reconciled> {
 
 #[tokio::test]
 async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let archived = archived_time(&pipeline)?;
@@ -124,28 +124,28 @@ async fn id_listed_under_two_dates_is_filed_once() -> anyhow::Result<()> {
     }
     pipeline.drain().await?;
     // Only import runs: its tasks may have been queued before the first one was processed.
-    let outcome = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    let outcome = read_outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     let mut task = import_task(archived + SignedDuration::from_hours(24), &outcome);
     task["mime"] = json!(outcome.mime);
     pipeline.send(&pipeline.machine.resources.import, &task.to_string()).await?;
     pipeline.drain().await?;
-    assert_eq!(copies(&graph), (1, 1));
+    assert_eq!(count_copies(&graph), (1, 1));
     assert_eq!(pipeline.dead_letters_by_reason().await?, BTreeMap::new());
     Ok(())
 }
 
 #[tokio::test]
 async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let (pipeline, outcome_key, before) = file_as_release_0_1(&graph).await?;
 
     pipeline.run(&Pipeline::backfill()).await?;
     let task = import_task(archived_time(&pipeline)?, &before);
     pipeline.send(&pipeline.machine.resources.import, &task.to_string()).await?;
     pipeline.drain().await?;
-    assert_eq!(copies(&graph), (1, 1));
-    assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
-    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "a second outcome was written");
+    assert_eq!(count_copies(&graph), (1, 1));
+    assert_eq!(read_outcome(&pipeline, &outcome_key).await?, Some(before));
+    assert_eq!(read_outcome(&pipeline, &keys::outcome(&id().key())).await?, None, "a second outcome was written");
     let reconciled = reconcile(&pipeline).await?;
     assert_eq!((reconciled.items, reconciled.filed, reconciled.missing.len()), (1, 1, 0), "{reconciled:?}");
     Ok(())
@@ -153,22 +153,22 @@ async fn dated_outcome_is_used_by_convert_import_and_reconcile() -> anyhow::Resu
 
 /// An operator replays the dead letter twice while a backfill lists the item again, under another date too.
 #[tokio::test]
-async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+async fn concurrent_replays_and_backfills_file_one_copy() -> anyhow::Result<()> {
+    let graph = start_graph().await?;
     let rejected = Fault::Refuse(Refusal::new(400, "ErrorMessageSizeExceeded"));
     graph.fault(On::kind(Kind::MessageCreate).times(2), rejected);
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let dead_letters = pipeline.dead_letters().await?;
-    assert_eq!((dead_letters.len(), copies(&graph)), (1, (0, 0)));
+    assert_eq!((dead_letters.len(), count_copies(&graph)), (1, (0, 0)));
     let tomorrow = convert_task(archived_time(&pipeline)? + SignedDuration::from_hours(24));
     for _ in 0..2 {
         pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
         pipeline.send(&pipeline.machine.resources.convert, &tomorrow).await?;
     }
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(copies(&graph), (1, 1));
-    let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    assert_eq!(count_copies(&graph), (1, 1));
+    let after = read_outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     assert!(after.is_complete() && after.dead_letter.is_none(), "{after:?}");
     Ok(())
 }
@@ -176,7 +176,7 @@ async fn replays_and_backfills_at_once_file_one_copy() -> anyhow::Result<()> {
 /// `archiver migrate` closes the gap that release 0.1 leaves: its outcomes are found by date only.
 #[tokio::test]
 async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let (pipeline, outcome_key, before) = file_as_release_0_1(&graph).await?;
     let migrate = async || -> anyhow::Result<Value> {
         let mut command = tokio::process::Command::new(harness::binaries()?.join("archiver"));
@@ -187,21 +187,21 @@ async fn migrated_outcome_counts_under_every_date() -> anyhow::Result<()> {
     };
     let counts = |migrated: u64, kept: u64| json!({"dated": 1, "migrated": migrated, "kept": kept, "several_dates": 0});
     assert_eq!((migrate().await?, migrate().await?), (counts(1, 0), counts(0, 1)));
-    assert_eq!(outcome(&pipeline, &keys::outcome(&id().key())).await?, Some(before.clone()));
-    assert_eq!(outcome(&pipeline, &outcome_key).await?, Some(before));
+    assert_eq!(read_outcome(&pipeline, &keys::outcome(&id().key())).await?, Some(before.clone()));
+    assert_eq!(read_outcome(&pipeline, &outcome_key).await?, Some(before));
 
     // The owner has moved the copy, so that no lookup would find it. The item is listed under another date.
     graph.remove_folder(ADA, FOLDER);
     let task = convert_task(archived_time(&pipeline)? + SignedDuration::from_hours(24 * 3));
     pipeline.send(&pipeline.machine.resources.convert, &task).await?;
     pipeline.drain().await?;
-    assert_eq!(copies(&graph), (0, 1), "the item was filed twice when the source changed its date");
+    assert_eq!(count_copies(&graph), (0, 1), "the item was filed twice when the source changed its date");
     Ok(())
 }
 
 #[tokio::test]
 async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let pipeline = Pipeline::start(ItemSource::Api(sample()?), MailSystem::Graph(&graph), &[]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let mailbox_full = |outcome: &mut Outcome| {
@@ -221,13 +221,13 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     };
     let sha256 = move_to_dated_keys(&pipeline, mailbox_full).await?;
     let (outcome_key, mime_key) = dated_keys(&pipeline)?;
-    let before = outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
+    let before = read_outcome(&pipeline, &outcome_key).await?.context("no outcome")?;
     // A replayed dead letter of release 0.1, which does not contain the message's key.
     pipeline
         .send(&pipeline.machine.resources.import, &import_task(archived_time(&pipeline)?, &before).to_string())
         .await?;
     pipeline.drain().await?;
-    let after = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no new outcome")?;
+    let after = read_outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no new outcome")?;
     assert!(after.is_complete(), "{after:?}");
     assert_eq!((after.mime, after.sha256), (Some(mime_key.clone()), Some(sha256)));
     let addresses: Vec<_> = after.mailboxes.iter().map(|filed| filed.address.as_str()).collect();
@@ -239,7 +239,7 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
     delete(&pipeline, &outcome_key).await?;
     pipeline.send(&pipeline.machine.resources.convert, &convert_task(archived_time(&pipeline)?)).await?;
     pipeline.drain().await?;
-    let again = outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
+    let again = read_outcome(&pipeline, &keys::outcome(&id().key())).await?.context("no outcome")?;
     assert_eq!((again.mime, again.sha256), (Some(mime_key), Some(sha256)));
     Ok(())
 }

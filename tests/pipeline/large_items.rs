@@ -15,7 +15,7 @@ use model::{Hasher, Sha256};
 use serde_json::{Value, json};
 
 use crate::{
-    large_objects::uploads,
+    large_objects::count_uploads,
     measured_command::{MeasuredCommand, run_measured},
     sizes::{ADA, declared, file, item, sample},
 };
@@ -65,7 +65,7 @@ async fn large_video_is_filed_once_unchanged_in_maildir() -> anyhow::Result<()> 
     assert_eq!((video.len() as u64, Sha256::of(video)), (size, digest_of_generated(size)));
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(ADA)?.len(), 2);
-    assert_eq!(uploads(&pipeline).await?, 0);
+    assert_eq!(count_uploads(&pipeline).await?, 0);
 
     // Commands that read the item afterwards need no more memory.
     let deep_check = run_command(&pipeline, &["reconcile", "--deep", "--settled", "--json"]).await?;

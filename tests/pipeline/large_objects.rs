@@ -18,12 +18,12 @@ enum PutError {
     Injected,
 }
 
-async fn pipeline() -> anyhow::Result<Pipeline> {
+async fn start_pipeline() -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::Api(Sample::many(0, Timestamp::now())), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
 /// Returns the number of multipart uploads in progress.
-pub(crate) async fn uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
+pub(crate) async fn count_uploads(pipeline: &Pipeline) -> anyhow::Result<usize> {
     let config = aws_sdk_s3::config::Builder::from(pipeline.machine.cloud.config()).force_path_style(true).build();
     let list = aws_sdk_s3::Client::from_conf(config).list_multipart_uploads();
     Ok(list.bucket(&pipeline.machine.resources.bucket).send().await?.uploads().len())
@@ -46,14 +46,14 @@ async fn put(pipeline: &Pipeline, parts: Vec<Result<Bytes, PutError>>, sha256: S
 
 #[tokio::test]
 async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let whole = parts().concat();
     let sha256 = Sha256::of(&whole);
 
     let interrupted = parts().into_iter().take(2).map(Ok).chain([Err(PutError::Injected)]).collect();
     assert!(matches!(put(&pipeline, interrupted, sha256).await, Err(PutError::Injected)));
     assert_eq!(pipeline.store.find_version(KEY).await?, None);
-    assert_eq!(uploads(&pipeline).await?, 0, "the parts of the failed upload are still stored");
+    assert_eq!(count_uploads(&pipeline).await?, 0, "the parts of the failed upload are still stored");
 
     assert!(matches!(put(&pipeline, parts().into_iter().map(Ok).collect(), sha256).await?, Written::Yes(_)));
     assert_eq!(pipeline.store.read_digest(KEY).await?, Some((sha256, whole.len() as u64)));
@@ -61,13 +61,13 @@ async fn multipart_object_is_complete_or_absent_and_never_replaced() -> anyhow::
     let other = put(&pipeline, vec![Ok(Bytes::from_static(b"other"))], Sha256::of(b"other")).await?;
     assert_eq!(other, Written::Conflict);
     assert_eq!(pipeline.store.read_digest(KEY).await?, Some((sha256, whole.len() as u64)));
-    assert_eq!(uploads(&pipeline).await?, 0);
+    assert_eq!(count_uploads(&pipeline).await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn range_read_is_of_the_expected_version_or_fails() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let whole = Bytes::from(parts().concat());
     let length = whole.len() as u64;
     put(&pipeline, parts().into_iter().map(Ok).collect(), Sha256::of(&whole)).await?;

@@ -39,11 +39,11 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// Time that is enough for one page and not for another.
 const TIME_FOR_A_PAGE: SignedDuration = SignedDuration::from_secs(40);
 
-async fn pipeline() -> anyhow::Result<Pipeline> {
+async fn start_pipeline() -> anyhow::Result<Pipeline> {
     Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(Vec::new()), &[]).await
 }
 
-fn fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
+fn create_fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
     let resources = &pipeline.machine.resources;
     Fetch {
         source: Arc::new(source),
@@ -53,19 +53,19 @@ fn fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
     }
 }
 
-async fn daily(fetch: &Fetch, at: Timestamp, time_left: SignedDuration) -> Result<Summary, FetchError> {
+async fn run_daily(fetch: &Fetch, at: Timestamp, time_left: SignedDuration) -> Result<Summary, FetchError> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let request_id = RUNS.fetch_add(1, Ordering::SeqCst).to_string();
     let started = Started { at, function: "fetch".to_owned(), request_id, ends: at + time_left };
     Box::pin(fetch.run(Request::Daily, &started)).await
 }
 
-async fn cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
+async fn read_cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {
     let object = store.get(keys::CURSOR, 4096).await?;
     Ok(object.map(|object| serde_json::from_slice(&object.bytes)).transpose()?)
 }
 
-async fn record(store: &Store, summary: &Summary) -> anyhow::Result<RunRecord> {
+async fn read_record(store: &Store, summary: &Summary) -> anyhow::Result<RunRecord> {
     let object = store.get(&keys::run(&summary.run), 4096).await?.context("no record")?;
     Ok(serde_json::from_slice(&object.bytes)?)
 }
@@ -146,82 +146,84 @@ impl Source for UnresponsiveSource {
 
 #[tokio::test]
 async fn chat_uploaded_during_a_run_is_listed_by_the_next_run() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
-    let fetch = fetch(&pipeline, ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC)));
+    let pipeline = start_pipeline().await?;
+    let fetch =
+        create_fetch(&pipeline, ChatExports::new(pipeline.store.clone(), ExportSettings::in_zone(TimeZone::UTC)));
     let now = Timestamp::now();
-    let first = daily(&fetch, now + HOUR, HOUR).await?;
+    let first = run_daily(&fetch, now + HOUR, HOUR).await?;
     assert_eq!((first.listed, first.complete), (0, true));
     // S3 dates the object by the start of its upload: an hour before the run, which could not see it.
     pipeline.put("inbox/ada@example.com/chat.txt", "21/11/2026, 09:59 - Ada: hello\n").await?;
-    let second = daily(&fetch, now + HOUR * 25, HOUR).await?;
+    let second = run_daily(&fetch, now + HOUR * 25, HOUR).await?;
     assert_eq!((second.queued, second.complete), (1, true));
     Ok(())
 }
 
 #[tokio::test]
 async fn runs_advance_however_many_items_the_overlap_has() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let listed: Arc<Mutex<BTreeSet<Timestamp>>> = Arc::default();
-    let fetch = fetch(&pipeline, HourlySource { overlap: HOUR * 3, listed: Arc::clone(&listed) });
+    let fetch = create_fetch(&pipeline, HourlySource { overlap: HOUR * 3, listed: Arc::clone(&listed) });
     let at: Timestamp = "2026-11-22T07:00:00Z".parse()?;
     let from = at - Window::FIRST;
     let mut position = None;
     let mut moves = 0;
     for _ in 0..12 {
-        let summary = daily(&fetch, at, TIME_FOR_A_PAGE).await?;
+        let summary = run_daily(&fetch, at, TIME_FOR_A_PAGE).await?;
         assert!(!summary.complete && summary.listed == 1);
-        let now = cursor(&pipeline.store).await?.context("no cursor")?;
+        let now = read_cursor(&pipeline.store).await?.context("no cursor")?;
         moves += u32::from(position.replace(now.archived_time) < Some(now.archived_time));
     }
     assert_eq!((moves, position), (12, Some(from + HOUR * 12)), "a run did not continue at the end of the run before");
 
-    let complete = daily(&fetch, at, HOUR).await?;
+    let complete = run_daily(&fetch, at, HOUR).await?;
     assert!(complete.complete);
-    let complete_cursor = cursor(&pipeline.store).await?.context("no cursor")?;
+    let complete_cursor = read_cursor(&pipeline.store).await?.context("no cursor")?;
     assert_eq!(complete_cursor.archived_time, at - Window::MARGIN);
     // An hour later: three runs for the three hours of the overlap, and one for the new one.
     listed.lock().expect("a thread panicked while it held the lock").clear();
     for _ in 0..3 {
-        assert!(!daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
-        let now = cursor(&pipeline.store).await?.context("no cursor")?;
+        assert!(!run_daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
+        let now = read_cursor(&pipeline.store).await?.context("no cursor")?;
         assert_eq!(now.archived_time, complete_cursor.archived_time);
     }
-    assert!(daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
+    assert!(run_daily(&fetch, at + HOUR, TIME_FOR_A_PAGE).await?.complete);
     let listed = std::mem::take(&mut *listed.lock().expect("a thread panicked while it held the lock"));
     assert!((-3..1).all(|hour| listed.contains(&(complete_cursor.archived_time + HOUR * hour))), "{listed:?}");
-    let last = cursor(&pipeline.store).await?.context("no cursor")?;
+    let last = read_cursor(&pipeline.store).await?.context("no cursor")?;
     assert_eq!(last.archived_time, complete_cursor.archived_time + HOUR);
     Ok(())
 }
 
 #[tokio::test]
 async fn unresponsive_source_ends_the_run_but_not_the_process() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let summary =
-        daily(&fetch(&pipeline, UnresponsiveSource), Timestamp::now(), SignedDuration::from_millis(500)).await?;
+        run_daily(&create_fetch(&pipeline, UnresponsiveSource), Timestamp::now(), SignedDuration::from_millis(500))
+            .await?;
     assert_eq!((summary.listed, summary.complete, summary.reached), (0, false, None));
-    let record = record(&pipeline.store, &summary).await?;
+    let record = read_record(&pipeline.store, &summary).await?;
     assert!(record.ended.is_some() && !record.complete && record.pages == 0);
-    let after = cursor(&pipeline.store).await?.context("no cursor")?;
+    let after = read_cursor(&pipeline.store).await?.context("no cursor")?;
     assert_eq!(after.archived_time, summary.from);
     Ok(())
 }
 
 #[tokio::test]
 async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let unresponsive = TcpListener::bind("127.0.0.1:0")?;
     let cloud = Cloud::at(&format!("http://{}", unresponsive.local_addr()?)).await;
     let source = HourlySource { overlap: HOUR, listed: Arc::default() };
-    let mut fetch = fetch(&pipeline, source);
+    let mut fetch = create_fetch(&pipeline, source);
     fetch.convert_queue = Queue::new(cloud.config(), "http://127.0.0.1/queue".to_owned());
-    let summary = daily(&fetch, Timestamp::now(), SignedDuration::from_secs(2)).await?;
+    let summary = run_daily(&fetch, Timestamp::now(), SignedDuration::from_secs(2)).await?;
     assert_eq!((summary.listed, summary.queued, summary.complete), (1, 0, false));
     // The run record matches its manifest.
-    let record = record(&pipeline.store, &summary).await?;
+    let record = read_record(&pipeline.store, &summary).await?;
     assert_eq!((record.ended.is_some(), record.pages, record.queued), (true, 1, 1));
     assert_eq!(record.pages_queued, Some(0), "the record counts pages that were not queued");
-    let after = cursor(&pipeline.store).await?.context("no cursor")?;
+    let after = read_cursor(&pipeline.store).await?.context("no cursor")?;
     assert_eq!(after.archived_time, summary.from);
     Ok(())
 }
@@ -229,13 +231,13 @@ async fn unresponsive_queue_ends_the_run_before_the_cursor_moves() -> anyhow::Re
 /// Repeats a run, as after a lost response: it finds its own objects and does not overwrite those of another run.
 #[tokio::test]
 async fn manifest_page_is_created_once_and_never_overwritten() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let at = Timestamp::now();
     let started = Started { at, function: "fetch".to_owned(), request_id: "one".to_owned(), ends: at + HOUR };
     let run = async || {
         let source = HourlySource { overlap: HOUR, listed: Arc::default() };
         let window = Window::between(at - HOUR, at)?;
-        anyhow::Ok(fetch(&pipeline, source).run(Request::Backfill(window), &started).await)
+        anyhow::Ok(create_fetch(&pipeline, source).run(Request::Backfill(window), &started).await)
     };
     let key = {
         let first = run().await??;
@@ -270,7 +272,7 @@ async fn serve(router: Router) -> anyhow::Result<Cloud> {
 
 #[tokio::test]
 async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<()> {
-    let pipeline = pipeline().await?;
+    let pipeline = start_pipeline().await?;
     let attempts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&attempts);
     let stored_cursor = json!({"v": 1, "archived_time": Timestamp::now() - HOUR, "run": "r"}).to_string();
@@ -292,9 +294,9 @@ async fn contended_cursor_write_fails_after_a_few_attempts() -> anyhow::Result<(
         }
     });
     let cloud = serve(bucket).await?;
-    let mut fetch = fetch(&pipeline, HourlySource { overlap: HOUR, listed: Arc::default() });
+    let mut fetch = create_fetch(&pipeline, HourlySource { overlap: HOUR, listed: Arc::default() });
     fetch.store = Store::new(cloud.config(), "archive".to_owned());
-    let error = daily(&fetch, Timestamp::now(), HOUR).await.err().context("no error")?;
+    let error = run_daily(&fetch, Timestamp::now(), HOUR).await.err().context("no error")?;
     assert!(matches!(error, FetchError::Ledger(LedgerError::CursorContested)), "{error}");
     assert_eq!(attempts.load(Ordering::SeqCst), 5);
     // Its page is queued nevertheless, and the next run lists it again.

@@ -19,7 +19,7 @@ use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
     command_line::{archiver_command, run},
-    reconcile::command,
+    reconcile::run_reconcile,
     sample_day::addresses,
 };
 
@@ -38,7 +38,7 @@ const WORDS: [&str; 8] = [
     "Lindqvist",
 ];
 
-async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
+async fn start_pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
     let pipeline = Pipeline::start(ItemSource::Mails, MailSystem::Maildir(addresses()?), variables).await?;
     WORDS.iter().for_each(|word| pipeline.keep_word_confidential(word));
     pipeline.put_user_map(user_map()).await?;
@@ -98,7 +98,7 @@ fn file(message: &Message<'_>, name: &str) -> anyhow::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let now = Timestamp::now();
     let zip = sample_zip(now)?;
     pipeline.put(&format!("inbox/sftp/{}", sample_name(now)), zip.clone()).await?;
@@ -141,14 +141,14 @@ async fn vendors_zip_is_filed_once_with_each_mail_as_evidence() -> anyhow::Resul
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(fetched.listed, 12);
     assert_eq!((pipeline.mail(ADA)?.len(), pipeline.mail(KARIM)?.len()), (4, 3));
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!((code, out.contains("incomplete or damaged")), (Some(0), false), "{out}");
     Ok(())
 }
 
 #[tokio::test]
 async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let manifest = b"1.eml\r\n2.eml\r\n3.eml\r\n4.eml\r\nCount: 4\r\n";
     let one = mail("1", "one", "");
     let incomplete_zip =
@@ -159,35 +159,35 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     assert!(pipeline.logs().contains(r#""DeliveryIncidents":1"#), "the incident was not counted");
 
     let problems = ["the vendor's manifest lists 4 messages, the zip has 3", "2.eml is missing", "3.eml is empty"];
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
     assert!(problems.iter().all(|problem| out.contains(problem)) && out.contains("inbox/sftp/day.zip"), "{out}");
-    let (code, out) = report(&pipeline).await?;
+    let (code, out) = run_report(&pipeline).await?;
     assert_eq!(code, Some(1));
     assert!(problems.iter().all(|problem| out.contains(problem)), "{out}");
 
     // An operator decides that nothing more is needed. This is recorded with the name, and is no longer a failure.
-    let open = incidents(&pipeline, &["list", "--open", "--json"]).await?;
+    let open = run_incidents(&pipeline, &["list", "--open", "--json"]).await?;
     let id = serde_json::from_str::<Value>(&open.1)?["id"].as_str().context("no id")?.to_owned();
     let closing = ["close", &id, "--by", "Ada Auditor", "--reason", "ticket 4711: 2.eml never existed"];
     assert_eq!(
-        incidents(&pipeline, &closing).await?.0,
+        run_incidents(&pipeline, &closing).await?.0,
         Some(1),
         "the command did not require --yes without a terminal"
     );
-    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
-    assert_eq!(incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(0));
+    assert_eq!(run_reconcile(&pipeline, &["--settled"]).await?.0, Some(1));
+    assert_eq!(run_incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0, Some(0));
     assert_eq!(
-        incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0,
+        run_incidents(&pipeline, &[&closing[..], &["--yes"]].concat()).await?.0,
         Some(1),
         "the incident was closed twice"
     );
-    assert_eq!(incidents(&pipeline, &["list", "--open"]).await?, (Some(0), "No incidents.\n".to_owned()));
+    assert_eq!(run_incidents(&pipeline, &["list", "--open"]).await?, (Some(0), "No incidents.\n".to_owned()));
     let closed = "closed by Ada Auditor on ";
     for (code, out) in [
-        command(&pipeline, &["--settled"]).await.map(|(code, out, _)| (code, out))?,
-        report(&pipeline).await?,
-        incidents(&pipeline, &["list"]).await?,
+        run_reconcile(&pipeline, &["--settled"]).await.map(|(code, out, _)| (code, out))?,
+        run_report(&pipeline).await?,
+        run_incidents(&pipeline, &["list"]).await?,
     ] {
         assert_eq!(code, Some(0), "{out}");
         assert!(out.contains(closed) && out.contains("ticket 4711") && out.contains("2.eml is missing"), "{out}");
@@ -196,7 +196,7 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     let other_zip = zip_of(&[("1.eml", &one), ("day.mf", manifest)])?;
     pipeline.put("inbox/sftp/day.zip", other_zip).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(command(&pipeline, &["--settled"]).await?.0, Some(1));
+    assert_eq!(run_reconcile(&pipeline, &["--settled"]).await?.0, Some(1));
 
     // The vendor delivers the file again, complete: the incident is over, and only the missing mails are filed.
     let complete_zip = zip_of(&[
@@ -209,27 +209,27 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     pipeline.put("inbox/sftp/day.zip", complete_zip).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     Ok(())
 }
 
-async fn report(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, String)> {
-    archiver(pipeline, &["report"]).await
+async fn run_report(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, String)> {
+    run_archiver(pipeline, &["report"]).await
 }
 
-async fn incidents(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
-    archiver(pipeline, &[&["incidents"], arguments].concat()).await
+async fn run_incidents(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
+    run_archiver(pipeline, &[&["incidents"], arguments].concat()).await
 }
 
-async fn archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
+async fn run_archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
     let (code, out, _) = run(archiver_command(pipeline, arguments)?).await?;
     Ok((code, out))
 }
 
 #[tokio::test]
 async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let encrypted = mail("7", "c2VjcmV0", "X-TELEMESSAGE-ENC-DATAKEY: AAAA\r\nX-TELEMESSAGE-ENC-KEY-ID: k\r\n");
     let undated = mail("8", "when?", "").strip_prefix(b"Date: Fri, 20 Nov 2026 09:14:03 +0000\r\n").map(<[u8]>::to_vec);
     let zip = zip_of(&[
@@ -240,7 +240,7 @@ async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow:
     ])?;
     pipeline.put("inbox/a.zip", zip).await?;
     pipeline.put("inbox/cut.zip", b"PK\x03\x04 and then nothing".to_vec()).await?;
-    pipeline.put("inbox/list.pgp", "not for us").await?;
+    pipeline.put("inbox/list.pgp", "not a mail").await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["9"]);
     let dead_letters = pipeline.dead_letters().await?;
@@ -251,16 +251,16 @@ async fn mail_that_cannot_be_filed_is_a_dead_letter_with_its_reason() -> anyhow:
     let [encrypted] = details_of("item-encrypted")[..] else { panic!("{dead_letters:?}") };
     assert!(encrypted.contains("X-TELEMESSAGE-ENC-DATAKEY"), "{encrypted}");
     let malformed = details_of("item-malformed");
-    for says in ["no readable Date", "neither a .zip nor an .eml", "damaged or was not delivered completely"] {
-        assert_eq!(malformed.iter().filter(|detail| detail.contains(says)).count(), 1, "{says}: {malformed:?}");
+    for text in ["no readable Date", "neither a .zip nor an .eml", "damaged or was not delivered completely"] {
+        assert_eq!(malformed.iter().filter(|detail| detail.contains(text)).count(), 1, "{text}: {malformed:?}");
     }
     assert_eq!(malformed.len(), 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+async fn two_messages_with_one_id_are_both_filed_and_reported() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
     pipeline.put("inbox/1.eml", mail("5", "first", "")).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     // The message is delivered again on another route, with other header fields; and another message has its id.
@@ -269,7 +269,7 @@ async fn two_messages_with_one_id_are_both_filed_and_shown() -> anyhow::Result<(
     pipeline.run(&Pipeline::backfill()).await?;
     let texts: Vec<_> = items_and_copies(&pipeline, ADA)?.into_values().map(|(item, _)| item["text"].clone()).collect();
     assert_eq!(texts, ["first", "second"]);
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
     assert!(out.contains("2.eml has the id of another message with other content"), "{out}");
     assert!(!out.contains("q7v0"), "{out}");
@@ -283,7 +283,7 @@ async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> 
         ("EML_HEADERS", "id=X-Vendor-Id,chat=X-Room,group=X-Room,chat-name=X-Room-Name"),
         ("EML_PARTICIPANTS", "address"),
     ];
-    let pipeline = pipeline(&variables).await?;
+    let pipeline = start_pipeline(&variables).await?;
     let mail = "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: client@elsewhere.example\nX-Vendor-Id: v-1\nX-Room: r-1\n\
         To: \"+46701740605 not Ada\" <karim.haddad@example.com>\nX-Room-Name: Deals\n\nhello\n";
     pipeline.put("inbox/journal/one.eml", mail).await?;
@@ -296,27 +296,27 @@ async fn generic_profile_uses_addresses_when_configured() -> anyhow::Result<()> 
 
 /// A number without a country code may exist in every country. Only the configured region decides which one it is.
 #[tokio::test]
-async fn national_number_is_filed_by_its_region_or_waits_visibly() -> anyhow::Result<()> {
+async fn national_number_is_filed_by_its_region_or_is_unmapped() -> anyhow::Result<()> {
     let mail = "Date: Fri, 20 Nov 2026 09:14:03 +0000\r\nFrom: <447700900123@nomail.example>\r\n\
         To: <0701740605@nomail.example>\r\nX-TELEMESSAGE-ArchiveMessageID: 7\r\n\r\nhello\r\n";
     for (region, copies) in [("", 0), ("GB", 0), ("SE", 1)] {
-        let pipeline = pipeline(&[("DEFAULT_REGION", region)]).await?;
+        let pipeline = start_pipeline(&[("DEFAULT_REGION", region)]).await?;
         pipeline.keep_word_confidential("0701740605");
         pipeline.put("inbox/7.eml", mail).await?;
         pipeline.run(&Pipeline::backfill()).await?;
         // The number of Ada is +46 70 174 06 05.
         let filed = BTreeMap::from_iter((copies > 0).then(|| (ADA.to_owned(), copies)));
         assert_eq!(pipeline.copies()?, filed, "{region}");
-        let refused = BTreeMap::from_iter((copies == 0).then(|| ("unmapped".to_owned(), 1)));
-        assert_eq!(pipeline.dead_letters_by_reason().await?, refused, "{region}");
+        let dead_letters = BTreeMap::from_iter((copies == 0).then(|| ("unmapped".to_owned(), 1)));
+        assert_eq!(pipeline.dead_letters_by_reason().await?, dead_letters, "{region}");
     }
     Ok(())
 }
 
 /// A delivery is read once, and convert reads nothing from the inbox.
 #[tokio::test]
-async fn inbox_may_be_emptied_once_a_delivery_is_listed() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+async fn delivery_is_filed_when_deleted_after_it_was_listed() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
     let zip = zip_of(&[("1.eml", &mail("1", "one", "")), ("m.mf", b"1.eml\nCount: 1")])?;
     pipeline.put("inbox/a.zip", zip).await?;
     pipeline.machine.fetch(&Pipeline::backfill()).await?;

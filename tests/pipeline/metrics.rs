@@ -19,7 +19,7 @@ use crate::sample_day::{addresses, expected_dead_letters};
 type Sums = BTreeMap<(String, String, Option<String>), u64>;
 
 /// Sums the metrics as CloudWatch does: a value counts only if the directive of its line contains it.
-fn sums(logs: &str) -> anyhow::Result<Sums> {
+fn sum_metrics(logs: &str) -> anyhow::Result<Sums> {
     let mut sums = Sums::new();
     for line in logs.lines().filter(|line| line.contains("\"_aws\"")) {
         let line: Value = serde_json::from_str(line)?;
@@ -43,7 +43,7 @@ fn sums(logs: &str) -> anyhow::Result<Sums> {
 async fn wait_for_sums(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) -> anyhow::Result<Sums> {
     let reached = async {
         loop {
-            let sums = sums(&pipeline.logs())?;
+            let sums = sum_metrics(&pipeline.logs())?;
             if expected(&sums) {
                 return anyhow::Ok(sums);
             }
@@ -51,11 +51,11 @@ async fn wait_for_sums(pipeline: &Pipeline, expected: impl Fn(&Sums) -> bool) ->
         }
     };
     let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
-    reached.with_context(|| format!("the expected metrics were not logged: {:#?}", sums(&pipeline.logs())))?
+    reached.with_context(|| format!("the expected metrics were not logged: {:#?}", sum_metrics(&pipeline.logs())))?
 }
 
 /// Returns the number of messages in the bucket, and their bytes.
-async fn rendered(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
+async fn count_rendered_messages(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
     let (mut messages, mut bytes) = (0, 0);
     let count_page = |page: Vec<aws::s3::Listed>| {
         messages += page.len() as u64;
@@ -82,7 +82,7 @@ fn sum(sums: &Sums, function: &str, metric: &str) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<()> {
+async fn sample_day_is_counted_at_the_log_level_error() -> anyhow::Result<()> {
     let sample = Sample::day(Timestamp::now())?;
     let expected = sample.expected();
     let variables = [("LOG_LEVEL", "error")];
@@ -92,7 +92,7 @@ async fn sample_day_is_counted_correctly_at_every_log_level() -> anyhow::Result<
 
     let listed = expected.listed as u64;
     let copies = expected.filed.values().sum::<usize>() as u64;
-    let (messages, bytes) = rendered(&pipeline).await?;
+    let (messages, bytes) = count_rendered_messages(&pipeline).await?;
     let day = [
         ("fetch", "Listed", listed),
         ("fetch", "Queued", listed),
@@ -162,7 +162,7 @@ async fn throttles_and_an_expiring_secret_are_counted() -> anyhow::Result<()> {
         sum(sums, "import", "MailboxThrottles") == Some(5) && sum(sums, "import", "CredentialExpires") > Some(0)
     })
     .await?;
-    ensure!(pipeline.logs().contains("expires soon"), "the log does not contain the day");
+    ensure!(pipeline.logs().contains("expires soon"), "the log does not warn that the secret expires");
     Ok(())
 }
 
@@ -173,7 +173,7 @@ async fn rejected_user_map_is_counted_as_configuration_error() -> anyhow::Result
     pipeline.put_user_map("mobile,email\n+4520123456,one@example.com\n+4520123456,two@example.com\n").await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"UserMapRefused\":1").await?;
-    let refused = sums(&pipeline.logs())?;
+    let refused = sum_metrics(&pipeline.logs())?;
     assert_eq!(sum(&refused, "import", "UserMapRefused"), sum(&refused, "import", "SetupErrors"));
     assert_eq!(sum(&refused, "import", "Imported"), Some(0));
     Ok(())

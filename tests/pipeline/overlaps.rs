@@ -7,20 +7,20 @@ use local::sample_source::Sample;
 use model::{DeadLettered, FiledMailbox, FilingResult, ItemId, Outcome, Reason, RunId, RunRecord, Stage, Window, keys};
 use serde_json::{Value, json};
 
-use crate::report::json_report;
+use crate::report::run_json_report;
 
 const ADA: &str = "ada@example.com";
 const DAYS: [&str; 3] = ["2026-11-20", "2026-11-21", "2026-11-22"];
 
 /// Returns the run of a day.
-fn run(day: &str) -> anyhow::Result<(RunId, Timestamp)> {
+fn run_of_day(day: &str) -> anyhow::Result<(RunId, Timestamp)> {
     let at: Timestamp = format!("{day}T08:00:00Z").parse()?;
     Ok((format!("{}-daily-0badcafe", at.strftime("%Y%m%dT%H%M%SZ")).parse()?, at))
 }
 
 /// Writes the objects of a run that listed these items.
 async fn put_run(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Result<()> {
-    let (run, at) = run(day)?;
+    let (run, at) = run_of_day(day)?;
     let line = |item: &&str| json!({"item": item, "archived_time": "2026-11-20T07:59:00Z"}).to_string() + "\n";
     pipeline.put(&keys::manifest(&run, 1), items.iter().map(line).collect::<String>()).await?;
     // The window ends at the end of the day.
@@ -32,7 +32,7 @@ async fn put_run(pipeline: &Pipeline, day: &str, items: &[&str]) -> anyhow::Resu
 
 /// Returns the outcome of an item whose task of this day was processed first.
 fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
-    let (run, at) = run(day)?;
+    let (run, at) = run_of_day(day)?;
     let mut outcome = Outcome::new(id.clone());
     outcome.run = Some(run);
     let filed = FiledMailbox {
@@ -47,7 +47,7 @@ fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-async fn put(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<()> {
+async fn put_outcome(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<()> {
     pipeline.put(&keys::outcome(&outcome.item.key()), outcome.to_json()).await
 }
 
@@ -76,13 +76,13 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
         if id.as_str().starts_with("failed") {
             outcome.mailboxes.clear();
             outcome.dead_letter = Some(DeadLettered { stage: Stage::Convert, reason: Reason::Oversize });
-            let task = json!({"v": 1, "run": run(day)?.0, "item": id, "archived_time": "2026-11-20T07:59:00Z"});
+            let task = json!({"v": 1, "run": run_of_day(day)?.0, "item": id, "archived_time": "2026-11-20T07:59:00Z"});
             pipeline.send(&pipeline.machine.resources.dead_letters, &task.to_string()).await?;
         }
-        put(&pipeline, &outcome).await?;
+        put_outcome(&pipeline, &outcome).await?;
     }
 
-    let (code, month) = json_report(&pipeline, &["--from", first, "--to", third]).await?;
+    let (code, month) = run_json_report(&pipeline, &["--from", first, "--to", third]).await?;
     assert_eq!((code, &month["does_not_add_up"]), (0, &json!([])), "{month}");
     let (total, failures) = counters_and_failures(&month)?;
     // 12 entries of 4 items, each of one copy: 2 imported, 2 failed, the other 8 are repeated.
@@ -94,7 +94,7 @@ async fn item_is_counted_only_in_the_run_that_processed_it() -> anyhow::Result<(
     let mut days = vec![0; total.len()];
     let mut failed = Vec::new();
     for day in DAYS {
-        let (code, report) = json_report(&pipeline, &["--date", day]).await?;
+        let (code, report) = run_json_report(&pipeline, &["--date", day]).await?;
         assert_eq!(code, 0, "{report}");
         let (counts, failures) = counters_and_failures(&report)?;
         days.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);

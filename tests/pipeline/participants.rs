@@ -36,13 +36,13 @@ fn sample(clients: &[&str]) -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-async fn outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
+async fn read_outcome(pipeline: &Pipeline) -> anyhow::Result<Outcome> {
     let id: ItemId = "WA-1".parse()?;
     let object = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
     Ok(Outcome::parse(&object.bytes)?)
 }
 
-fn copies(mail: &Path, address: &str) -> usize {
+fn count_copies(mail: &Path, address: &str) -> usize {
     std::fs::read_dir(mail.join(address).join(FOLDER).join("cur")).map_or(0, Iterator::count)
 }
 
@@ -55,9 +55,9 @@ async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
         Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Maildir(vec![]), &[maildir, TENANT_DOMAINS]).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     pipeline.work_until_logged("\"MailboxMissing\":1").await?;
-    let waiting = outcome(&pipeline).await?;
+    let waiting = read_outcome(&pipeline).await?;
     assert_eq!(
-        (copies(mail.path(), ADA), copies(mail.path(), BOB)),
+        (count_copies(mail.path(), ADA), count_copies(mail.path(), BOB)),
         (1, 0),
         "Ada has no copy, or Bob has one without a mailbox"
     );
@@ -66,8 +66,8 @@ async fn expected_mailbox_gets_its_copy_once_it_exists() -> anyhow::Result<()> {
 
     std::fs::create_dir(mail.path().join(BOB))?;
     pipeline.drain().await?;
-    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (1, 1));
-    assert!(outcome(&pipeline).await?.is_complete() && pipeline.dead_letters().await?.is_empty());
+    assert_eq!((count_copies(mail.path(), ADA), count_copies(mail.path(), BOB)), (1, 1));
+    assert!(read_outcome(&pipeline).await?.is_complete() && pipeline.dead_letters().await?.is_empty());
     Ok(())
 }
 
@@ -82,7 +82,7 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     let dead_letters = pipeline.dead_letters().await?;
     assert_eq!(dead_letters.len(), 1);
     assert_eq!(dead_letters[0].attributes["reason"], Reason::MailboxNotFound.as_str());
-    let incomplete = outcome(&pipeline).await?;
+    let incomplete = read_outcome(&pipeline).await?;
     assert_eq!(
         (incomplete.mailboxes.len(), incomplete.missing.len()),
         (1, 1),
@@ -94,13 +94,13 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
     std::fs::remove_dir_all(mail.path().join(ADA).join(FOLDER))?;
     pipeline.send(&pipeline.machine.resources.import, &dead_letters[0].body).await?;
     pipeline.drain().await?;
-    assert_eq!((copies(mail.path(), ADA), copies(mail.path(), BOB)), (0, 1));
-    assert!(outcome(&pipeline).await?.is_complete());
+    assert_eq!((count_copies(mail.path(), ADA), count_copies(mail.path(), BOB)), (0, 1));
+    assert!(read_outcome(&pipeline).await?.is_complete());
     Ok(())
 }
 
 #[tokio::test]
-async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Result<()> {
+async fn rejected_lookup_blocks_no_copy_and_is_counted() -> anyhow::Result<()> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
@@ -110,7 +110,7 @@ async fn rejected_lookup_blocks_no_other_copy_and_dead_letters() -> anyhow::Resu
     let pipeline = Pipeline::start(sample, MailSystem::Graph(&graph), &[TENANT_DOMAINS, SHORT_WAIT]).await?;
     pipeline.run(&Pipeline::timer()).await?;
     assert_eq!((graph.visible(ADA).len(), graph.visible(BOB).len()), (1, 1));
-    let outcome = outcome(&pipeline).await?;
+    let outcome = read_outcome(&pipeline).await?;
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.unmapped.as_slice(), outcome.lookup_rejected.as_slice()), (&[2][..], &[2][..]));
     assert!(pipeline.dead_letters().await?.is_empty());
@@ -165,7 +165,7 @@ async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Re
     let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     client.delete_object().bucket(pipeline.store.bucket()).key(keys::USER_MAP).send().await?;
     pipeline.work_until_logged("the user map has 0 numbers and the last one that was used had 2").await?;
-    assert!(pipeline.copies()?.is_empty(), "a copy was filed by a user map that may be truncated");
+    assert!(pipeline.copies()?.is_empty(), "a copy was filed with a user map that may be truncated");
     assert!(pipeline.logs().contains("\"UserMapRefused\":1"), "the log has no metric for the alarm user-map-refused");
 
     pipeline.put_user_map(&user_map).await?;

@@ -29,7 +29,7 @@ fn sample(ids: &[&str]) -> anyhow::Result<Sample> {
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)
 }
 
-async fn tenant() -> anyhow::Result<GraphFake> {
+async fn start_graph() -> anyhow::Result<GraphFake> {
     let graph = GraphFake::start().await?;
     graph.add(User::new(ADA));
     graph.add(User::new(BOB));
@@ -38,7 +38,7 @@ async fn tenant() -> anyhow::Result<GraphFake> {
 
 #[tokio::test]
 async fn server_error_of_one_item_dead_letters_that_item_only() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let error = Fault::Refuse(Refusal::new(500, "ErrorInternalServerError"));
     graph.fault(On::kind(Kind::MessageCreate).containing("text of WA-rejected").times(usize::MAX), error);
     let sample = sample(&["WA-rejected", "good-1", "good-2"])?;
@@ -62,7 +62,7 @@ async fn server_error_of_one_item_dead_letters_that_item_only() -> anyhow::Resul
 
 #[tokio::test]
 async fn server_error_of_every_item_dead_letters_none() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let error = Fault::Refuse(Refusal::new(500, "ErrorInternalServerError"));
     graph.fault(On::kind(Kind::MessageCreate).times(usize::MAX), error);
     let pipeline =
@@ -80,7 +80,7 @@ async fn server_error_of_every_item_dead_letters_none() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn failing_lookup_of_one_participant_dead_letters_with_its_code() -> anyhow::Result<()> {
-    let graph = tenant().await?;
+    let graph = start_graph().await?;
     let error = Fault::Refuse(Refusal::new(503, "ErrorMailboxStoreUnavailable"));
     graph.fault(On::kind(Kind::UserByName).containing("bob").times(usize::MAX), error);
     let pipeline =

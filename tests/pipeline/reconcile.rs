@@ -47,12 +47,15 @@ fn waiting(reconciled: &Reconciled) -> BTreeMap<String, usize> {
 }
 
 /// Runs the command. Returns its exit code, stdout and stderr.
-pub(crate) async fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
-    command_without(pipeline, None, arguments).await
+pub(crate) async fn run_reconcile(
+    pipeline: &Pipeline,
+    arguments: &[&str],
+) -> anyhow::Result<(Option<i32>, String, String)> {
+    run_reconcile_without(pipeline, None, arguments).await
 }
 
 /// Runs the command in an environment that lacks a variable.
-pub(crate) async fn command_without(
+pub(crate) async fn run_reconcile_without(
     pipeline: &Pipeline,
     variable: Option<&str>,
     arguments: &[&str],
@@ -87,7 +90,7 @@ async fn delete_dead_letter(pipeline: &Pipeline, item: &ItemId) -> anyhow::Resul
 }
 
 /// Returns the key of an item's outcome, and the outcome.
-async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, Outcome)> {
+async fn read_outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, Outcome)> {
     let name = format!("/{}.json", item.key());
     let mut found = None;
     let inspect_page = |page: Vec<aws::s3::Listed>| {
@@ -101,7 +104,7 @@ async fn outcome(pipeline: &Pipeline, item: &ItemId) -> anyhow::Result<(String, 
 }
 
 /// Returns the paths of the copies in each mailbox of a directory.
-fn copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf>>> {
+fn find_copies(mail: &Path) -> anyhow::Result<BTreeMap<String, Vec<std::path::PathBuf>>> {
     let mut copies = BTreeMap::new();
     for mailbox in std::fs::read_dir(mail)? {
         let mailbox = mailbox?;
@@ -128,7 +131,7 @@ fn maildirs() -> anyhow::Result<tempfile::TempDir> {
 
 /// Returns the number of copies in each mailbox.
 fn copy_counts(mail: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
-    Ok(copies(mail)?.into_iter().map(|(mailbox, files)| (mailbox, files.len())).collect())
+    Ok(find_copies(mail)?.into_iter().map(|(mailbox, files)| (mailbox, files.len())).collect())
 }
 
 #[tokio::test]
@@ -142,7 +145,7 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let reconciled = reconcile(&pipeline).await?;
     assert_eq!((reconciled.undecided, reconciled.filed, reconciled.missing.len()), (reconciled.items, 0, 0));
-    let (code, ..) = command(&pipeline, &["--settled"]).await?;
+    let (code, ..) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(3), "the exit code does not say that the items are undecided");
 
     pipeline.drain().await?;
@@ -151,7 +154,7 @@ async fn reconcile_decides_nothing_before_the_queues_are_empty() -> anyhow::Resu
     assert_eq!(waiting(&reconciled), expected_dead_letters(&expected));
     let dead_letters: usize = expected.dead_letters.values().sum();
     assert_eq!((reconciled.items, reconciled.filed), (expected.listed as u64, (expected.listed - dead_letters) as u64));
-    let (code, out, _) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     let found = pipeline.dead_letters_by_reason().await?;
     assert_eq!(found, expected_dead_letters(&expected), "a dead letter is missing or still invisible");
@@ -188,26 +191,27 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
 
     // An outcome and one of its copies are deleted, a dead letter and its outcome, and a dead letter alone. A stored
     // message is changed.
-    let (key, before) = outcome(&pipeline, filed).await?;
+    let (key, before) = read_outcome(&pipeline, filed).await?;
     delete_object(&pipeline, &key).await?;
     let removed = before.mailboxes.first().context("the item is not filed")?;
     let is_lost_copy = |file: &std::path::PathBuf| file.to_string_lossy().contains(&removed.message);
-    let copy =
-        copies(mail.path())?.remove(removed.address.as_str()).and_then(|files| files.into_iter().find(is_lost_copy));
+    let copy = find_copies(mail.path())?
+        .remove(removed.address.as_str())
+        .and_then(|files| files.into_iter().find(is_lost_copy));
     std::fs::remove_file(copy.context("the copy is missing")?)?;
     // An item lacks a copy, and the dead letter that its outcome names does not exist.
-    let (key, mut outcome_before) = outcome(&pipeline, partly_filed).await?;
+    let (key, mut outcome_before) = read_outcome(&pipeline, partly_filed).await?;
     let lost = outcome_before.mailboxes.pop().context("the item is not filed")?;
     let is_lost_copy = |file: &std::path::PathBuf| file.to_string_lossy().contains(&lost.message);
     let copy =
-        copies(mail.path())?.remove(lost.address.as_str()).and_then(|files| files.into_iter().find(is_lost_copy));
+        find_copies(mail.path())?.remove(lost.address.as_str()).and_then(|files| files.into_iter().find(is_lost_copy));
     std::fs::remove_file(copy.context("the copy is missing")?)?;
     outcome_before.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
     pipeline.put(&key, outcome_before.to_json()).await?;
-    delete_object(&pipeline, &outcome(&pipeline, unmapped).await?.0).await?;
+    delete_object(&pipeline, &read_outcome(&pipeline, unmapped).await?.0).await?;
     delete_dead_letter(&pipeline, unmapped).await?;
     delete_dead_letter(&pipeline, oversize).await?;
-    let mime = outcome(&pipeline, damaged).await?.1.mime.context("the item was not rendered")?;
+    let mime = read_outcome(&pipeline, damaged).await?.1.mime.context("the item was not rendered")?;
     let put =
         Put { key: &mime, bytes: b"Subject: other words\r\n\r\n".to_vec().into(), content_type: "x/y", sha256: None };
     let original = pipeline.store.get(&mime, 32 << 20).await?.context("the message is missing")?.bytes;
@@ -231,14 +235,14 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
             .collect::<Vec<_>>(),
         [(mime.as_str(), false)]
     );
-    let (code, out, err) = command(&pipeline, &["--settled"]).await?;
+    let (code, out, err) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
     assert!(expected.keys().all(|key| out.contains(&key[..8])), "{out}");
     assert!(err.contains("archiver reconcile --settled --requeue"), "{err}");
     pipeline.put(&mime, original).await?;
 
     // Without a terminal for the confirmation, nothing is changed.
-    let (code, _, err) = command(&pipeline, &["--settled", "--requeue"]).await?;
+    let (code, _, err) = run_reconcile(&pipeline, &["--settled", "--requeue"]).await?;
     assert!(code == Some(1) && err.contains("nothing was changed"), "{err}");
     let connection = Connection::to_machine(&pipeline.machine);
     let interrupt = Interrupt::default();
@@ -251,7 +255,11 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
         "items were queued after the interruption by the operator"
     );
     // An item that a function processes at the same time is left out.
-    let missing = reconciled.missing.iter().find(|missing| missing.cause == MissingCause::NoOutcome).context("none")?;
+    let missing = reconciled
+        .missing
+        .iter()
+        .find(|missing| missing.cause == MissingCause::NoOutcome)
+        .context("no missing item has no outcome")?;
     let mut leased = Outcome::new(missing.listed.name().parse()?);
     let key = keys::outcome(&leased.item.key());
     leased.acquire("import".to_owned(), Timestamp::now() + SignedDuration::from_hours(1));
@@ -276,7 +284,7 @@ async fn removed_objects_are_reported_and_requeue_restores_copies() -> anyhow::R
         "a copy was not looked up"
     );
     assert_eq!(copy_counts(mail.path())?, all_copies, "a mailbox has no copy or more than one");
-    assert_eq!(outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
+    assert_eq!(read_outcome(&pipeline, filed).await?.1.mailboxes.len(), before.mailboxes.len());
     Ok(())
 }
 
@@ -296,7 +304,7 @@ async fn old_item_without_outcome_is_unproven_until_requeued() -> anyhow::Result
     let map: String = user_map().split_inclusive('\n').filter(|row| !row.contains("leaver")).collect();
     pipeline.put_user_map(&map).await?;
     pipeline.run(&json!({"from": year_ago - DAY * 2, "to": year_ago + DAY})).await?;
-    let (key, outcome) = outcome(&pipeline, &filed).await?;
+    let (key, outcome) = read_outcome(&pipeline, &filed).await?;
     assert!(outcome.is_complete());
     let before = copy_counts(mail.path())?;
     delete_object(&pipeline, &key).await?;

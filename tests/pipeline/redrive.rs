@@ -84,14 +84,15 @@ impl Sqs {
 
 /// Returns two texts from Ada and two from Bob, to a recipient without a mailbox.
 fn sample() -> anyhow::Result<Sample> {
-    let item = |who: &str, number: usize| {
-        let id = format!("{who}-{number}");
+    let item = |sender: &str, number: usize| {
+        let id = format!("{sender}-{number}");
         json!({"expect": "unmapped", "item": {
             "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
-            "chat": {"id": "chat", "type": "individual"}, "from": format!("@{who}"), "to": ["@eve"], "text": "x",
+            "chat": {"id": "chat", "type": "individual"}, "from": format!("@{sender}"), "to": ["@eve"], "text": "x",
             "attachments": []}})
     };
-    let items: Vec<_> = ["ada", "bob"].iter().flat_map(|who| (0..ITEMS).map(move |number| item(who, number))).collect();
+    let items: Vec<_> =
+        ["ada", "bob"].iter().flat_map(|sender| (0..ITEMS).map(move |number| item(sender, number))).collect();
     let people =
         json!({"ada": {"phone": "+4520123456"}, "bob": {"phone": "+4520123457"}, "eve": {"phone": "+12025550143"}});
     Ok(Sample::written(&json!({"people": people, "items": items}).to_string(), Timestamp::now())?)

@@ -20,7 +20,7 @@ const ADA: &str = "ada@example.com";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Runs the command. Returns its exit code, stdout and stderr.
-async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+async fn run_report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).context("the test is not in a target directory")?;
     let mut command = Command::new(binaries.join("archiver"));
@@ -31,8 +31,8 @@ async fn report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32,
 }
 
 /// Runs the command. Returns its exit code and JSON output.
-pub(crate) async fn json_report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
-    let (code, out, stderr) = report(pipeline, &[arguments, &["--json"]].concat()).await?;
+pub(crate) async fn run_json_report(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+    let (code, out, stderr) = run_report(pipeline, &[arguments, &["--json"]].concat()).await?;
     Ok((code, serde_json::from_str(&out).with_context(|| stderr)?))
 }
 
@@ -66,22 +66,22 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
 
-    let (code, out, stderr) = report(&pipeline, &since).await?;
+    let (code, out, stderr) = run_report(&pipeline, &since).await?;
     assert_eq!((code, stderr.as_str()), (1, ""), "{out}");
     assert!(out.contains("no run that day") && out.contains("not fetched: archived times from"), "{out}");
     let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
     assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert!(code == 1 && out.contains("1 run without items"), "the run without items is not reported: {out}");
 
     assert_eq!(pipeline.machine.fetch(&earlier_window(began)).await?.listed, 0);
     let fetched = pipeline.machine.fetch(&Pipeline::timer()).await?;
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert_eq!(code, 3, "{out}");
     assert!(out.contains("It adds up so far") && out.contains("64 items are in flight"), "{out}");
 
     pipeline.drain().await?;
-    let (code, printed) = json_report(&pipeline, &since).await?;
+    let (code, printed) = run_json_report(&pipeline, &since).await?;
     assert_eq!(code, 0, "{printed}");
     let totals = pipeline.totals(&fetched.run).await?;
     let total = serde_json::to_value(totals.counters)?;
@@ -108,7 +108,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
     // A later run that lists the whole day again has only duplicates, and the counts of the first run stay.
     let again = pipeline.run(&Pipeline::backfill()).await?;
     assert!(again.listed >= fetched.listed);
-    let (code, printed) = json_report(&pipeline, &since).await?;
+    let (code, printed) = run_json_report(&pipeline, &since).await?;
     assert_eq!(
         (code, &printed["total"]["imported"], &printed["total"]["failed"]),
         (0, &total["imported"], &total["failed"])
@@ -128,7 +128,7 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
         Pipeline::start(ItemSource::Api(Sample::many(5, began)), MailSystem::Maildir(addresses()?), &[]).await?;
     assert_eq!(pipeline.machine.fetch(&earlier_window(began)).await?.listed, 0);
     let fetched = pipeline.run(&Pipeline::timer()).await?;
-    assert_eq!(report(&pipeline, &since).await?.0, 0);
+    assert_eq!(run_report(&pipeline, &since).await?.0, 0);
 
     // An outcome that contains a mailbox twice.
     let outcomes = pipeline.keys(keys::OUTCOMES).await?;
@@ -137,29 +137,29 @@ async fn report_exits_with_one_when_counts_do_not_add_up() -> anyhow::Result<()>
     let mut outcome = Outcome::parse(&before)?;
     outcome.mailboxes.extend(outcome.mailboxes.first().cloned());
     pipeline.put(key, outcome.to_json()).await?;
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("It does not add up") && out.contains("names a mailbox twice"), "{out}");
     assert!(out.contains(outcome.item.key().as_str()), "{out}");
 
     // A missing outcome.
     delete(&pipeline, key).await?;
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("1 items were listed and have neither a copy nor a dead letter nor a task"), "{out}");
     pipeline.put(key, before).await?;
-    assert_eq!(report(&pipeline, &since).await?.0, 0);
+    assert_eq!(run_report(&pipeline, &since).await?.0, 0);
 
     // A line of a manifest is missing, then the whole manifest: only the run record has the number of queued items.
     let manifest = keys::manifest(&fetched.run, 1);
     let lines = pipeline.store.get(&manifest, 1 << 20).await?.context("no manifest")?.bytes;
     let end = lines.iter().position(|byte| *byte == b'\n').context("no line")?;
     pipeline.put(&manifest, &lines[..=end]).await?;
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("queued 5 items, but its manifest lists 1"), "{out}");
     delete(&pipeline, &manifest).await?;
-    let (code, out, _) = report(&pipeline, &since).await?;
+    let (code, out, _) = run_report(&pipeline, &since).await?;
     assert!(code == 1 && out.contains("Pages of manifests are missing"), "{out}");
     assert!(out.contains(&manifest), "{out}");
     Ok(())
@@ -178,15 +178,15 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
         (&["--from", "1999-01-01"], 1, "longer than ten years"),
         (&["--html", "/no/such/directory/report.html"], 1, "writing /no/such/directory/report.html"),
     ] {
-        let (status, out, stderr) = report(&pipeline, arguments).await?;
+        let (status, out, stderr) = run_report(&pipeline, arguments).await?;
         assert_eq!((status, out.as_str()), (code, ""), "{arguments:?}: {stderr}");
         assert!(stderr.contains(text), "{arguments:?}: {stderr}");
     }
     let before = day(Timestamp::now());
-    let (_, printed) = json_report(&pipeline, &[]).await?;
+    let (_, printed) = run_json_report(&pipeline, &[]).await?;
     let days: Vec<_> = printed["days"].as_array().into_iter().flatten().map(|day| day["date"].clone()).collect();
     assert!(days == [json!(before)] || days == [json!(day(Timestamp::now()))], "the default is not today: {days:?}");
-    let (code, help, _) = report(&pipeline, &["--help"]).await?;
+    let (code, help, _) = run_report(&pipeline, &["--help"]).await?;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for output in
         ["Exit code: 0 when everything adds up", "3 when it adds up so far", "--html <FILE>", "--messages <N>"]
@@ -222,18 +222,18 @@ fn hostile_sample() -> anyhow::Result<Sample> {
     let item = |id: &str, from: &str, expect: Value| {
         json!({"expect": expect, "item": {
             "id": id, "messageId": id, "type": "text", "messageTime": "-PT3H", "archivedTime": "-PT2H",
-            "chat": {"id": "chat", "type": "individual"}, "from": from, "to": ["@nobody"], "text": "x"}})
+            "chat": {"id": "chat", "type": "individual"}, "from": from, "to": ["@image"], "text": "x"}})
     };
     let long = "W".repeat(256);
     let people = json!({
-        "ada": {"phone": "+4520123456", "name": "Ada"}, "nobody": {"phone": "+4520123499", "name": IMAGE},
+        "ada": {"phone": "+4520123456", "name": "Ada"}, "image": {"phone": "+4520123499", "name": IMAGE},
         "script": {"phone": "+4520123457", "name": SCRIPT},
         "turned": {"phone": "+4520123458", "name": "\u{202E}gpj.exe\u{2066} &amp; <b>"},
     });
     let items = [
         item("plain", "@ada", json!([ADA])),
         item(SCRIPT, "@script", json!("unmapped")),
-        item(IMAGE, "@nobody", json!("unmapped")),
+        item(IMAGE, "@image", json!("unmapped")),
         item("\u{202E}evitanimreted\u{202D}", "@turned", json!("unmapped")),
         item(&long, "@script", json!("unmapped")),
     ];
@@ -251,7 +251,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
     std::os::unix::fs::symlink(&other, &file)?;
     let (from, to) = (day(listed - DAY * 13), day(listed));
     let path = file.to_str().context("the path is not UTF-8")?;
-    let (code, out, stderr) = report(&pipeline, &["--from", &from, "--to", &to, "--html", path]).await?;
+    let (code, out, stderr) = run_report(&pipeline, &["--from", &from, "--to", &to, "--html", path]).await?;
     // A day that has ended is not fetched to its end yet, because midnight has passed.
     let has_ended = day(Timestamp::now()) != to;
     assert!(code == 0 || has_ended && code == 3, "{code}: {out}{stderr}");

@@ -103,16 +103,16 @@ impl TestRun {
         Box::pin(self.fetch.run(request, &started)).await
     }
 
-    async fn daily(&self, at: Timestamp) -> Result<Summary, FetchError> {
+    async fn run_daily(&self, at: Timestamp) -> Result<Summary, FetchError> {
         self.run(Request::Daily, at).await
     }
 
-    async fn record(&self, summary: &Summary) -> anyhow::Result<RunRecord> {
+    async fn read_record(&self, summary: &Summary) -> anyhow::Result<RunRecord> {
         let object = self.pipeline.store.get(&keys::run(&summary.run), 4096).await?.context("no record")?;
         Ok(serde_json::from_slice(&object.bytes)?)
     }
 
-    async fn cursor(&self) -> anyhow::Result<Cursor> {
+    async fn read_cursor(&self) -> anyhow::Result<Cursor> {
         let object = self.pipeline.store.get(keys::CURSOR, 4096).await?.context("no cursor")?;
         Ok(serde_json::from_slice(&object.bytes)?)
     }
@@ -135,20 +135,24 @@ async fn late_item_is_queued_and_earlier_items_are_not_requeued() -> anyhow::Res
     for hour in 1..=5 {
         test.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
-    let first = test.daily(morning).await?;
+    let first = test.run_daily(morning).await?;
     assert_eq!((first.listed, first.queued, first.complete), (5, 5, true));
     // Received before the first run, and visible only now because the source's index was slow.
     test.source.add("late", morning - HOUR * 3);
     test.source.add("new", morning + HOUR);
-    let second = test.daily(morning + DAY).await?;
+    let second = test.run_daily(morning + DAY).await?;
     assert_eq!((second.listed, second.queued), (7, 2), "the second run queued items of the first run's manifest");
-    let record = test.record(&second).await?;
+    let record = test.read_record(&second).await?;
     assert_eq!((record.queued, record.queued_before, record.start), (2, Some(5), Some(WindowStart::Cursor)));
     assert_eq!(record.overlap_seconds, Some(DAY.as_secs()));
     assert_eq!(record.cursor, Some(second.to));
-    let third = test.daily(morning + DAY + HOUR).await?;
-    assert_eq!((third.listed, third.queued, third.complete), (1, 0, true), "an item was not queued");
-    assert_eq!(test.record(&third).await?.pages, 0);
+    let third = test.run_daily(morning + DAY + HOUR).await?;
+    assert_eq!(
+        (third.listed, third.queued, third.complete),
+        (1, 0, true),
+        "the third run queued an item of the second run's manifest"
+    );
+    assert_eq!(test.read_record(&third).await?.pages, 0);
     Ok(())
 }
 
@@ -157,11 +161,11 @@ async fn backfill_requeues_items_of_earlier_runs() -> anyhow::Result<()> {
     let test = TestRun::start().await?;
     let morning = at("2026-11-22T07:00:00Z");
     test.source.add("WA-1", morning - HOUR);
-    test.daily(morning).await?;
+    test.run_daily(morning).await?;
     let window = Window::between(morning - DAY, morning)?;
     let backfill = test.run(Request::Backfill(window), morning + HOUR).await?;
     assert_eq!((backfill.listed, backfill.queued), (1, 1));
-    let record = test.record(&backfill).await?;
+    let record = test.read_record(&backfill).await?;
     assert_eq!((record.start, record.cursor, record.pages_queued), (Some(WindowStart::Named), None, Some(1)));
     Ok(())
 }
@@ -173,15 +177,15 @@ async fn last_page_of_an_interrupted_run_is_requeued() -> anyhow::Result<()> {
     for hour in 1..=4 {
         test.source.add(&format!("WA-{hour}"), morning - HOUR * hour);
     }
-    let first = test.daily(morning).await?;
-    assert_eq!((first.queued, test.record(&first).await?.pages), (4, 2));
+    let first = test.run_daily(morning).await?;
+    assert_eq!((first.queued, test.read_record(&first).await?.pages), (4, 2));
     // The state of a run killed between the manifest and the queue.
     test.delete(&keys::run(&first.run)).await?;
-    let second = test.daily(morning + HOUR).await?;
+    let second = test.run_daily(morning + HOUR).await?;
     assert_eq!((second.listed, second.queued), (4, 2));
     // A missing page does not count either.
     test.delete(&keys::manifest(&first.run, 1)).await?;
-    let third = test.daily(morning + HOUR * 2).await?;
+    let third = test.run_daily(morning + HOUR * 2).await?;
     assert_eq!((third.listed, third.queued), (4, 2));
     Ok(())
 }
@@ -192,11 +196,11 @@ async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
     let monday = at("2026-11-23T07:00:00Z");
     test.source.add("WA-1", monday - HOUR * 2);
     test.source.state().fails = true;
-    let failed = test.daily(monday).await;
+    let failed = test.run_daily(monday).await;
     assert!(matches!(failed, Err(FetchError::Source(SourceError::Configuration { .. }))), "{failed:?}");
-    assert_eq!(test.cursor().await?.archived_time, monday - Window::FIRST);
+    assert_eq!(test.read_cursor().await?.archived_time, monday - Window::FIRST);
     test.source.state().fails = false;
-    let thursday = test.daily(monday + DAY * 3).await?;
+    let thursday = test.run_daily(monday + DAY * 3).await?;
     assert_eq!((thursday.queued, thursday.complete), (1, true));
     assert!(thursday.from <= monday - Window::FIRST, "{}", thursday.from);
     Ok(())
@@ -206,15 +210,15 @@ async fn first_run_that_fails_leaves_no_gap() -> anyhow::Result<()> {
 async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
     let test = TestRun::start().await?;
     let monday = at("2026-11-23T07:00:00Z");
-    let first = test.daily(monday).await?;
-    assert_eq!(test.record(&first).await?.start, Some(WindowStart::First));
+    let first = test.run_daily(monday).await?;
+    assert_eq!(test.read_record(&first).await?.start, Some(WindowStart::First));
     test.source.add("WA-1", monday + HOUR);
     test.delete(keys::CURSOR).await?;
     // A later backfill has not moved the cursor, and does not count.
     test.run(Request::Backfill(Window::between(monday, monday + DAY * 5)?), monday + DAY * 5).await?;
-    let week_later = test.daily(monday + DAY * 7).await?;
+    let week_later = test.run_daily(monday + DAY * 7).await?;
     assert_eq!((week_later.from, week_later.complete), (first.to - DAY, true));
-    let record = test.record(&week_later).await?;
+    let record = test.read_record(&week_later).await?;
     assert_eq!(record.start, Some(WindowStart::Recovered));
 
     // Records of release 0.1 do not have the position of the cursor. One run was complete, the other ran out of time.
@@ -224,7 +228,7 @@ async fn lost_cursor_is_restored_from_the_run_records() -> anyhow::Result<()> {
         let old = RunRecord { complete, ended: Some(summary.to), ..RunRecord::begun(summary.run.clone(), window) };
         test.pipeline.put(&keys::run(&summary.run), serde_json::to_vec(&old)?).await?;
     }
-    let again = test.daily(monday + DAY * 8).await?;
+    let again = test.run_daily(monday + DAY * 8).await?;
     assert_eq!(again.from, first.to - DAY);
     Ok(())
 }
@@ -237,18 +241,18 @@ async fn window_ends_before_the_clock_of_the_source() -> anyhow::Result<()> {
     // function's clock.
     let offset = -SignedDuration::from_mins(30);
     test.source.state().clock = Some((morning, offset));
-    let first = test.daily(morning).await?;
+    let first = test.run_daily(morning).await?;
     let ends = morning + offset - Window::MARGIN;
-    assert_eq!((first.to, first.complete, test.cursor().await?.archived_time), (ends, true, ends));
-    assert_eq!(test.record(&first).await?.to, ends);
+    assert_eq!((first.to, first.complete, test.read_cursor().await?.archived_time), (ends, true, ends));
+    assert_eq!(test.read_record(&first).await?.to, ends);
     // If the clock of the source is ahead, the clock of the function counts.
     test.source.state().clock = Some((morning + DAY, SignedDuration::from_mins(30)));
-    let second = test.daily(morning + DAY).await?;
+    let second = test.run_daily(morning + DAY).await?;
     assert_eq!(second.to, morning + DAY - Window::MARGIN);
     // If it is so far behind that the window is empty, the run is an error and the cursor does not move.
     test.source.state().clock = Some((morning, -DAY * 3));
-    let third = test.daily(morning + DAY * 2).await;
+    let third = test.run_daily(morning + DAY * 2).await;
     assert!(matches!(third, Err(FetchError::SourceClock { .. })), "{third:?}");
-    assert_eq!(test.cursor().await?.archived_time, second.to);
+    assert_eq!(test.read_cursor().await?.archived_time, second.to);
     Ok(())
 }

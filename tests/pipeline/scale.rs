@@ -93,7 +93,8 @@ impl Bucket {
 
     /// Returns the outcome of an item as JSON.
     fn outcome(&self, number: u64) -> String {
-        let filed = |who: &str| json!({"address": who, "result": "imported", "message": "AAMkAGI2", "at": self.at});
+        let filed =
+            |address: &str| json!({"address": address, "result": "imported", "message": "AAMkAGI2", "at": self.at});
         let is_dead_letter = number.is_multiple_of(ITEMS_PER_DEAD_LETTER);
         let mailboxes = if is_dead_letter { vec![] } else { vec![filed("ada@example.com"), filed("bob@example.com")] };
         let dead_letter = is_dead_letter.then(|| json!({"stage": Stage::Import, "reason": Reason::Unmapped}));

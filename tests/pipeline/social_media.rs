@@ -36,7 +36,7 @@ struct Social {
 }
 
 impl Social {
-    /// Starts a pipeline that retries at once, and whose AWS has one file.
+    /// Starts a pipeline that retries immediately, and a fake of AWS with one file.
     async fn start() -> anyhow::Result<Self> {
         let fake = SocialMessaging::start(ACCESS_KEY).await;
         let variables = [("AWS_ENDPOINT_URL_SOCIALMESSAGING", fake.url()), ("RETRY_BASE_SECONDS", "0")];

@@ -52,7 +52,7 @@ impl Sqs {
         for (name, resource) in [("convert", "ConvertQueue"), ("import", "ImportQueue")] {
             let properties = &resources[resource]["Properties"];
             let receives = properties["RedrivePolicy"]["maxReceiveCount"].as_integer();
-            let receives = receives.context("the template says no maxReceiveCount")?;
+            let receives = receives.context("the template has no maxReceiveCount")?;
             let redrive = json!({"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": receives});
             let attributes = vec![
                 (QueueAttributeName::VisibilityTimeout, "120".to_owned()),

@@ -27,7 +27,7 @@ async fn malformed_task_affects_no_other_message() -> anyhow::Result<()> {
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     pipeline.put_user_map(user_map()).await?;
     let bodies = [
-        "no JSON".to_owned(),
+        "not JSON".to_owned(),
         "{}".to_owned(),
         r#"{"v":2,"run":"r","item":"WA-1","archived_time":"2026-11-21T00:00:00Z"}"#.to_owned(),
         r#"{"v":1,"run":"r","item":{"id":7},"archived_time":"2026-11-21T00:00:00Z"}"#.to_owned(),

@@ -22,7 +22,7 @@ use crate::{
 const ADA: &str = "ada.lindqvist@example.com";
 const CLIENT: &str = "447700900123";
 
-pub(crate) async fn pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
+pub(crate) async fn start_pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
     let day = WebhookDay::new(Timestamp::now());
     let source = ItemSource::Webhooks(day.files);
     let pipeline = Pipeline::start(source, MailSystem::Maildir(addresses()?), variables).await?;
@@ -49,7 +49,7 @@ pub(crate) fn body(value: &Value) -> Vec<u8> {
 }
 
 /// Returns the items of a mailbox by their ids.
-pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+pub(crate) fn read_items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeMap<String, Value>> {
     let mut items = BTreeMap::new();
     for bytes in pipeline.mail(address)?.into_values() {
         let message = MessageParser::new().parse(&bytes).context("not a mail")?;
@@ -63,7 +63,7 @@ pub(crate) fn items(pipeline: &Pipeline, address: &str) -> anyhow::Result<BTreeM
 
 #[tokio::test]
 async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     assert_eq!(sender.verify("1158201444").await?, (200, "1158201444".to_owned()));
     let body = text(900, "see you at noon");
@@ -77,7 +77,7 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(fetched.listed, 1);
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
-    let items = items(&pipeline, ADA)?;
+    let items = read_items(&pipeline, ADA)?;
     let item = &items[&wamid(CLIENT, true, 900)];
     assert_eq!((&item["type"], &item["text"]), (&json!("text"), &json!("see you at noon")));
     // The webhook is sent again after its message was filed; nothing more is filed.
@@ -86,7 +86,7 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     assert!(pipeline.dead_letters().await?.is_empty());
-    // A list that this release does not know makes no item and is reported in the log.
+    // A list that this release does not recognize makes no item and is reported in the log.
     sender.deliver(&self::body(&json!({"messages_of_a_later_version": [{"id": "1"}]}))).await?;
     pipeline.store_events().await?;
     pipeline.until_logged("events of an unknown kind").await
@@ -95,7 +95,7 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
 /// Nothing of a rejected webhook is stored: without the secret, no item can be filed.
 #[tokio::test]
 async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let body = text(901, "forged");
     assert_eq!(sender.post_with(&body, ("x-hub-signature-256", &sign(&body, "another secret"))).await?, 401);
@@ -108,7 +108,7 @@ async fn unsigned_webhook_leaves_nothing_in_the_bucket() -> anyhow::Result<()> {
 /// The day has every kind of webhook in the order of their events. All are sent again in another order and through AWS.
 #[tokio::test]
 async fn day_of_every_kind_is_filed_once_through_both_channels() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let day = WebhookDay::new(Timestamp::now());
     for body in &day.bodies {
@@ -154,7 +154,7 @@ fn copies_by_kind(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     let mut kinds = Vec::new();
     for address in addresses()? {
         let name = address.split('.').next().unwrap_or_default().to_owned();
-        for item in items(pipeline, &address)?.into_values() {
+        for item in read_items(pipeline, &address)?.into_values() {
             let files = item["attachments"].as_array().map_or(0, Vec::len) - 1;
             let text = |member: &str| item[member].as_str().unwrap_or("-").to_owned();
             let chat = item["chat"]["type"].as_str().unwrap_or("-");
@@ -190,8 +190,8 @@ pub(crate) fn notifications(body: &[u8]) -> anyhow::Result<Vec<String>> {
 }
 
 #[tokio::test]
-async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[("WEBHOOK_SECRET_ID", "")]).await?;
+async fn notification_of_aws_is_filed_when_the_url_is_disabled() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[("WEBHOOK_SECRET_ID", "")]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     assert_eq!(sender.post(&text(910, "through the wrong channel")).await?, 404);
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
@@ -200,7 +200,7 @@ async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
     }
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(items(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), [wamid(CLIENT, true, 911)]);
+    assert_eq!(read_items(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), [wamid(CLIENT, true, 911)]);
     Ok(())
 }
 
@@ -208,13 +208,13 @@ async fn notification_of_aws_is_filed_without_any_url() -> anyhow::Result<()> {
 /// after an update.
 #[tokio::test]
 async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     for body in [&b"not JSON at all"[..], b"{\"object\":\"page\"}", b"[]"] {
         sender.deliver(body).await?;
     }
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
-    pipeline.send(&queue, "{\"who\":\"knows\"}").await?;
+    pipeline.send(&queue, "{\"unknown\":\"task\"}").await?;
     pipeline.store_events().await?;
     let dead_letters = pipeline.dead_letters().await?;
     let reasons = BTreeMap::from([("item-malformed".to_owned(), 3), ("task-malformed".to_owned(), 1)]);
@@ -223,7 +223,8 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     assert_eq!(pipeline.keys(keys::WEBHOOKS).await?.len(), 3);
 
     // The command sends them back to the queue of receive.
-    let (code, out, error) = archiver(&pipeline, &["dead-letters", "replay", "--stage", "receive", "--yes"]).await?;
+    let (code, out, error) =
+        run_archiver(&pipeline, &["dead-letters", "replay", "--stage", "receive", "--yes"]).await?;
     assert_eq!((code, out.trim()), (Some(0), "4 of 4 dead letters were replayed."), "{error}");
     pipeline.store_events().await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
@@ -231,11 +232,11 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
 }
 
 /// Runs the command with the deployment's variables.
-async fn archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
-    archiver_with(pipeline, arguments, &[]).await
+async fn run_archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    run_archiver_with(pipeline, arguments, &[]).await
 }
 
-async fn archiver_with(
+async fn run_archiver_with(
     pipeline: &Pipeline,
     arguments: &[&str],
     variables: &[(&str, &str)],
@@ -248,7 +249,7 @@ async fn archiver_with(
 /// The platform sends no content of a program's message, only its statuses.
 #[tokio::test]
 async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let status = |stanza: u32, status: &str| {
         body(&json!({
@@ -266,11 +267,11 @@ async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
     }
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    let (_, out, error) = archiver(&pipeline, &["report", "--json"]).await?;
+    let (_, out, error) = run_archiver(&pipeline, &["report", "--json"]).await?;
     let report: Value = serde_json::from_str(&out).context(error)?;
     let sent = &report["sent_without_content"];
     assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(wamid(CLIENT, false, 922))));
-    let (_, out, _) = archiver(&pipeline, &["report"]).await?;
+    let (_, out, _) = run_archiver(&pipeline, &["report"]).await?;
     assert!(out.contains("1 message was sent whose content was not captured"), "{out}");
     Ok(())
 }
@@ -278,7 +279,7 @@ async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
 /// WhatsApp keeps a file for 7 days. Requests are repeated after faults of its hosts, so no file is lost.
 #[tokio::test]
 async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
     let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
     let faults =
@@ -308,17 +309,26 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     let part = message.attachments().find(|part| part.attachment_name() == Some("terms.pdf")).context("no file")?;
     assert_eq!(part.contents(), &file.bytes[..]);
     assert!(pipeline.dead_letters().await?.is_empty());
+    assert_eq!(meta.downloads(), 1);
+    for text in [
+        "Meta's host responded with status 500",
+        "does not have the SHA-256 that the webhook says",
+        "no response from Meta's host",
+        "Meta's host responded with status 302",
+    ] {
+        pipeline.until_logged(text).await?;
+    }
     Ok(())
 }
 
 /// Returns the lines of doctor about these checks.
-async fn doctor(
+async fn run_doctor(
     pipeline: &Pipeline,
     arguments: &[&str],
     variables: &[(&str, &str)],
     checks: &[&str],
 ) -> anyhow::Result<String> {
-    let (_, out, error) = archiver_with(pipeline, &[&["doctor"], arguments].concat(), variables).await?;
+    let (_, out, error) = run_archiver_with(pipeline, &[&["doctor"], arguments].concat(), variables).await?;
     let lines = out.lines().filter(|line| checks.iter().any(|check| line.contains(check)));
     let lines = lines.collect::<Vec<_>>().join("\n");
     anyhow::ensure!(!lines.is_empty(), "{out}{error}");
@@ -328,11 +338,11 @@ async fn doctor(
 #[tokio::test]
 async fn doctor_checks_the_subscription_and_numbers_at_meta() -> anyhow::Result<()> {
     const ACCOUNT: &str = "900100200300400";
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (function_url, sender) = pipeline.start_function_url(2).await?;
     let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
     let url = [("RECEIVE_URL", function_url.url())];
-    let doctor = async |arguments: &[&str]| doctor(&pipeline, arguments, &url, &["at Meta"]).await;
+    let doctor = async |arguments: &[&str]| run_doctor(&pipeline, arguments, &url, &["at Meta"]).await;
     let assert_contains = |lines: String, texts: &[&str]| {
         assert!(texts.iter().all(|text| lines.contains(text)), "{texts:?}: {lines}");
     };
@@ -359,7 +369,7 @@ async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
     const SUBSCRIBED: &str = "900100200300401";
     const NOT_SUBSCRIBED: &str = "900100200300402";
     const NOT_SEEN: &str = "900100200300403";
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (function_url, sender) = pipeline.start_function_url(2).await?;
     let meta = pipeline.meta.as_ref().context("no fake of Meta")?;
     meta.add_account(SUBSCRIBED, Some("52565"), Some(function_url.url()));
@@ -376,7 +386,7 @@ async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
     sender.deliver(&body_of(NOT_SUBSCRIBED, "5550002")).await?;
     let findings = async || {
         let (_, out, error) =
-            archiver_with(&pipeline, &["doctor", "--json"], &[("RECEIVE_URL", function_url.url())]).await?;
+            run_archiver_with(&pipeline, &["doctor", "--json"], &[("RECEIVE_URL", function_url.url())]).await?;
         for token in [ACCESS_TOKEN, "another-token"] {
             assert!(!out.contains(token) && !error.contains(token), "doctor prints a token: {out}{error}");
         }
@@ -411,13 +421,13 @@ async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn doctor_checks_the_topic_of_aws() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let topic = call_sns(&pipeline, &[("Action", "CreateTopic"), ("Name", "social")], "TopicArn").await?;
     let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
     let variables = [("SOCIAL_TOPIC_ARN", topic.as_str()), ("RECEIVE_QUEUE_URL", queue.url.as_str())];
-    let doctor = async |says: &[&str]| {
-        let lines = doctor(&pipeline, &[], &variables, &["topic's"]).await?;
-        anyhow::ensure!(says.iter().all(|says| lines.contains(says)), "{says:?}: {lines}");
+    let doctor = async |texts: &[&str]| {
+        let lines = run_doctor(&pipeline, &[], &variables, &["topic's"]).await?;
+        anyhow::ensure!(texts.iter().all(|text| lines.contains(text)), "{texts:?}: {lines}");
         anyhow::Ok(())
     };
     doctor(&["NOT OK   topic's subscription", "NOT OK   topic's policy"]).await?;
@@ -438,21 +448,21 @@ async fn doctor_checks_the_topic_of_aws() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn doctor_checks_the_secret_the_url_and_the_last_webhook() -> anyhow::Result<()> {
-    let pipeline = pipeline(&[]).await?;
+    let pipeline = start_pipeline(&[]).await?;
     let (server, sender) = pipeline.start_function_url(2).await?;
     let doctor = async || {
-        let (_, out, error) = archiver_with(&pipeline, &["doctor"], &[("RECEIVE_URL", server.url())]).await?;
+        let (_, out, error) = run_archiver_with(&pipeline, &["doctor"], &[("RECEIVE_URL", server.url())]).await?;
         let lines = out.lines().filter(|line| line.contains("webhook")).map(str::trim).collect::<Vec<_>>().join("\n");
         anyhow::ensure!(!lines.is_empty(), "{out}{error}");
         anyhow::Ok(lines)
     };
-    let none = doctor().await?;
-    for says in ["ok       webhooks' secret", "ok       webhooks' URL", "warning  last webhook"] {
-        assert!(none.contains(says), "{none}");
+    let before = doctor().await?;
+    for text in ["ok       webhooks' secret", "ok       webhooks' URL", "warning  last webhook"] {
+        assert!(before.contains(text), "{before}");
     }
     sender.deliver(&text(940, "the first")).await?;
-    let some = doctor().await?;
-    assert!(some.contains("ok       last webhook") && some.contains(" min ago"), "{some}");
+    let after = doctor().await?;
+    assert!(after.contains("ok       last webhook") && after.contains(" min ago"), "{after}");
     let secret = json!({"app_secret": "to be filled in", "verify_token": "another", "access_token": ""});
     pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &secret).await?;
     let wrong = doctor().await?;

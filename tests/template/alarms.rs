@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sqs_batch::Work;
 
 use crate::{
-    code::product_code,
+    code::read_product_code,
     conditions::Parameters,
-    document::{Template, text},
+    document::{Template, read_text},
 };
 
 /// Returns each alarm: its name without the stack's name, as in the runbook, its logical id, and its properties.
@@ -41,7 +41,7 @@ fn dashboard(template: &Template, parameters: &Parameters<'_>) -> String {
     })
 }
 
-/// Returns whether the alarm exists only in a deployment that receives webhooks.
+/// Returns `true` if the alarm exists only in a deployment that receives webhooks.
 fn is_for_webhooks(template: &Template, id: &str) -> bool {
     template.section("Resources")[id].get("Condition").is_some_and(|condition| condition == "FromWebhooks")
 }
@@ -50,7 +50,7 @@ fn is_for_webhooks(template: &Template, id: &str) -> bool {
 fn alarms_match_the_runbook_sections() {
     let template = Template::read();
     let alarms: BTreeSet<_> = alarms(&template).into_iter().map(|(name, ..)| name).collect();
-    let runbook = text("infra/runbook/alarms.md");
+    let runbook = read_text("infra/runbook/alarms.md");
     let headings = runbook.lines().filter_map(|line| line.strip_prefix("### Alarm `")?.strip_suffix('`'));
     assert_eq!(alarms, headings.map(str::to_owned).collect());
 }
@@ -198,7 +198,7 @@ fn dashboard_without_webhooks_refers_to_no_webhook_resource() {
 /// An engineer on call finds the same parts in the same order in the section of every alarm.
 #[test]
 fn runbook_alarm_sections_have_the_same_parts() {
-    let runbook = text("infra/runbook/alarms.md");
+    let runbook = read_text("infra/runbook/alarms.md");
     for section in runbook.split("### Alarm `").skip(1) {
         let (name, body) = section.split_once("`\n").expect("no heading");
         let parts = ["**Meaning.** ", "**Impact.** ", "**Diagnose.** ", "**Fix.** ", "**Verify.** "];
@@ -334,7 +334,7 @@ fn runbook_costs_count_all_alarms_and_metrics() {
     };
     let ((alarms, metrics), with_webhooks) = (counted(false), counted(true));
     let more = format!("{} alarms and {} metrics more", with_webhooks.0 - alarms, with_webhooks.1 - metrics);
-    let runbook = text("infra/runbook/operate.md");
+    let runbook = read_text("infra/runbook/operate.md");
     for words in [format!("Fixed: {alarms} alarms "), format!(" {metrics} metrics and "), more] {
         assert!(runbook.contains(&words), "the runbook does not say {words:?}");
     }
@@ -343,7 +343,7 @@ fn runbook_costs_count_all_alarms_and_metrics() {
 /// A metric that no code counts would never be written, although it is in the list of a function.
 #[test]
 fn metric_is_counted_in_the_code() {
-    let code: String = product_code().into_values().collect();
+    let code: String = read_product_code().into_values().collect();
     for metric in Metric::ALL {
         assert!(code.contains(&format!("metrics::add(Metric::{},", metric.as_str())), "nothing counts {metric:?}");
     }

@@ -5,17 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::document::{folders, root, text};
+use crate::document::{list_folders, read_text, root};
 
 /// The attribute of an item that is compiled only for tests, as rustfmt writes it.
 const FOR_TESTS: &str = "#[cfg(test)]";
 
 /// Returns every file of the functions and the shared crates, as its path and its code without white space and comments.
 /// Files and items that are compiled only for tests are left out.
-pub(crate) fn product_code() -> BTreeMap<String, String> {
+pub(crate) fn read_product_code() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for parent in ["functions", "shared"] {
-        for name in folders(parent) {
+        for name in list_folders(parent) {
             let folder = PathBuf::from(parent).join(name).join("src");
             for crate_root in ["lib.rs", "main.rs"].map(|name| folder.join(name)) {
                 if root().join(&crate_root).exists() {
@@ -30,7 +30,7 @@ pub(crate) fn product_code() -> BTreeMap<String, String> {
 /// Reads a file and the files of its modules, which are in the folder `children`.
 fn read_file(file: &Path, children: &Path, found: &mut BTreeMap<String, String>) {
     let path = file.to_string_lossy().into_owned();
-    let lines = text(&path);
+    let lines = read_text(&path);
     let lines = without_tests(&lines);
     for name in lines.iter().filter_map(|line| declared_module(line)) {
         let children = children.join(name);
@@ -70,7 +70,7 @@ fn without_tests(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn code_of_tests_is_no_product_code() {
+fn test_code_is_left_out_of_the_product_code() {
     let code = "fn a() {\n    metrics::add(\n        Metric::Listed,\n        1,\n    );\n}\n\n#[cfg(test)]\nmod in_memory;\npub(crate) \
                 mod b;\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n\n    fn c() {\n        metrics::add(Metric::Queued, 1);\n    \
                 }\n}\n\nimpl D {\n    #[cfg(test)]\n    fn e(&self) {\n        metrics::add(Metric::Queued, 1);\n    }\n\n    // \
@@ -79,7 +79,7 @@ fn code_of_tests_is_no_product_code() {
     let compact: String = lines.iter().flat_map(|line| line.split_whitespace()).collect();
     assert_eq!(compact, "fna(){metrics::add(Metric::Listed,1,);}pub(crate)modb;implD{fnf(){}}");
     assert_eq!(lines.iter().filter_map(|line| declared_module(line)).collect::<Vec<_>>(), ["b"]);
-    let files = product_code();
+    let files = read_product_code();
     for path in ["functions/import/src/import.rs", "shared/mailbox/src/graph/filing.rs", "shared/aws/src/sqs.rs"] {
         assert!(files.contains_key(path), "{path} is not among the files");
     }

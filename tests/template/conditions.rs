@@ -10,7 +10,7 @@ use crate::document::Template;
 pub(crate) type Parameters<'a> = [(&'a str, &'a str)];
 
 impl Template {
-    /// Returns whether a condition holds.
+    /// Returns `true` if a condition holds.
     pub(crate) fn holds(&self, condition: &str, parameters: &Parameters<'_>) -> bool {
         self.is_true(&self.section("Conditions")[condition], parameters)
     }

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::document::{Template, folders, root, text};
+use crate::document::{Template, list_folders, read_text, root};
 
 /// Maximum length of names at AWS, in characters.
 const MAX_NAME_LENGTHS: &[(&str, &str, usize)] = &[
@@ -33,14 +33,15 @@ fn runbook_gives_the_longest_stack_name() {
             longest = longest.min(limit - name.replace("${AWS::StackName}", "").len());
         }
     }
-    let runbook = text("infra/runbook/deploy.md");
+    let runbook = read_text("infra/runbook/deploy.md");
     assert!(runbook.contains(&format!("at most {longest} characters")), "the longest name has {longest} characters");
 }
 
 /// Resources that a failed deployment must not delete.
 #[test]
 fn stack_policy_protects_data_keys_queues_and_secrets() {
-    let policy: Value = serde_json::from_str(&text("infra/deploy/stack-policy.json")).expect("the text is not JSON");
+    let policy: Value =
+        serde_json::from_str(&read_text("infra/deploy/stack-policy.json")).expect("the text is not JSON");
     let statements = policy["Statement"].as_array().expect("no statements");
     let deny = statements.iter().find(|statement| statement["Effect"] == "Deny").expect("no statement denies");
     let actions: BTreeSet<_> =
@@ -74,7 +75,7 @@ impl DeploymentFolder {
         header.resize(18, 0);
         header.push(elf_machine);
         header.resize(64, 0);
-        for function in folders("functions") {
+        for function in list_folders("functions") {
             fs::create_dir_all(at(&format!("target/lambda/{function}"))).expect("creating a folder failed");
             fs::write(at(&format!("target/lambda/{function}/bootstrap")), &header).expect("writing a file failed");
         }
@@ -132,7 +133,7 @@ fn deploy_requires_samconfig_and_is_not_interactive() {
     let output = DeploymentFolder::new(None, X86_64).deploy(&[]);
     assert!(!output.status.success(), "{}", output_text(&output));
     assert!(output_text(&output).contains("infra/deploy/samconfig.example.toml"), "{}", output_text(&output));
-    let scripts = [text("infra/deploy/deploy-stack"), text("Makefile")].concat();
+    let scripts = [read_text("infra/deploy/deploy-stack"), read_text("Makefile")].concat();
     assert!(
         !scripts.contains("--guided") && !scripts.contains("sam build"),
         "a script builds again with sam, or asks the operator for parameters"
@@ -158,7 +159,7 @@ fn signing_profile_is_passed_for_every_function() {
 /// `sam package` packages every function of the template, also those that the parameters do not create.
 #[test]
 fn deploy_checks_the_bootstrap_of_every_function() {
-    for function in folders("functions") {
+    for function in list_folders("functions") {
         let deployment = DeploymentFolder::new(Some("x86_64"), X86_64);
         fs::remove_file(deployment.0.path().join(format!("target/lambda/{function}/bootstrap")))
             .expect("removing the bootstrap failed");
@@ -187,7 +188,7 @@ fn rollback_deploys_an_earlier_package() {
 
 #[test]
 fn build_is_locked_and_writes_to_the_packaged_folder() {
-    let makefile = text("Makefile");
+    let makefile = read_text("Makefile");
     let (_, build) = makefile.split_once("\nbuild:").expect("the Makefile has no target build");
     let build = build.split("\n\n").next().unwrap_or_default();
     assert!(build.contains("--release --locked"), "{build}");
@@ -217,7 +218,7 @@ fn rehearsal_builds_for_this_machine() {
 /// The example sets each parameter that has no default in the template.
 #[test]
 fn samconfig_example_satisfies_the_template() {
-    let example = text("infra/deploy/samconfig.example.toml");
+    let example = read_text("infra/deploy/samconfig.example.toml");
     let assignments: Vec<_> = example
         .lines()
         .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\",")?.split_once('='))
@@ -247,22 +248,40 @@ fn anchor(heading: &str) -> String {
 }
 
 /// Returns the anchors of all headings of a document.
-fn anchors(path: &Path) -> BTreeSet<String> {
+fn read_anchors(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
+/// Collects the documents of a folder and of the folders in it. Of the repository's root, only its own documents.
+fn find_documents(folder: &str, found: &mut Vec<String>) {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")).flatten();
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if entry.path().is_dir() {
+            if !folder.is_empty() && !path.ends_with("/node_modules") {
+                find_documents(&path, found);
+            }
+        } else if path.ends_with(".md") {
+            found.push(path);
+        }
+    }
+}
+
 #[test]
 fn document_links_resolve() {
-    let documents =
-        ["README.md", "ARCHITECTURE.md", "BENCHMARKS.md", "infra/RUNBOOK.md", "infra/deploy/PERMISSIONS.md"];
-    let runbook = ["deploy", "operate", "alarms", "compliance"].map(|part| format!("infra/runbook/{part}.md"));
+    let mut documents = Vec::new();
+    for folder in ["", "infra", "shared", "tests/bench"] {
+        find_documents(folder, &mut documents);
+    }
+    assert!(documents.iter().any(|path| path == "infra/runbook/deploy.md"), "{documents:?}");
     let mut links = 0;
-    for document in documents.into_iter().map(str::to_owned).chain(runbook) {
+    for document in documents {
         let path = root().join(&document);
         let folder = path.parent().expect("the document has no folder");
-        for link in text(&document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in read_text(&document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.starts_with("http") || link.starts_with("mailto:") {
                 continue;
             }
@@ -270,7 +289,7 @@ fn document_links_resolve() {
             let target = if file.is_empty() { path.clone() } else { folder.join(file) };
             assert!(target.exists(), "{document}: {link}");
             if !fragment.is_empty() && target.extension().is_some_and(|extension| extension == "md") {
-                assert!(anchors(&target).contains(fragment), "{document}: {link}");
+                assert!(read_anchors(&target).contains(fragment), "{document}: {link}");
             }
             links += 1;
         }

@@ -12,12 +12,12 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Returns the text of a file of the repository.
-pub(crate) fn text(path: &str) -> String {
+pub(crate) fn read_text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Returns the names of the folders in a folder.
-pub(crate) fn folders(path: &str) -> Vec<String> {
+pub(crate) fn list_folders(path: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let entries = entries.map(|entry| entry.unwrap_or_else(|error| panic!("{path}: {error}")));
     let mut names: Vec<_> = entries
@@ -34,7 +34,7 @@ pub(crate) struct Template(Value);
 impl Template {
     /// Reads template.yaml.
     pub(crate) fn read() -> Self {
-        let text = text("template.yaml");
+        let text = read_text("template.yaml");
         Self::parse(&text)
     }
 

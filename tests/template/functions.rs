@@ -10,7 +10,7 @@ use archiver::connection::{MAPPING, parameter};
 use runtime::{LogLevel, Variables};
 use serde_json::{Value, json};
 
-use crate::document::{Template, folders, root, text};
+use crate::document::{Template, list_folders, read_text, root};
 
 /// Variables that only the one-machine run and the tests set: a function in AWS stores no files and finds Graph by
 /// `GRAPH_CLOUD`.
@@ -40,7 +40,7 @@ fn environment<'a>(template: &'a Template, properties: &'a Value) -> BTreeMap<&'
 }
 
 /// Returns the binaries of the workspace, each with the manifest of its crate.
-fn binaries() -> BTreeSet<(PathBuf, String)> {
+fn read_binaries() -> BTreeSet<(PathBuf, String)> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
@@ -62,8 +62,8 @@ fn every_function_folder_is_deployed_and_nothing_else() {
     let template = Template::read();
     let mut deployed: Vec<_> = template.functions().into_iter().map(|(binary, ..)| binary.to_owned()).collect();
     deployed.sort();
-    assert_eq!(deployed, folders("functions"));
-    let binaries = binaries();
+    assert_eq!(deployed, list_folders("functions"));
+    let binaries = read_binaries();
     for (binary, id, properties) in template.functions() {
         // `sam deploy` packages what `make build` built; with a build method, `sam build` would build something else.
         assert!(template.section("Resources")[id].get("Metadata").is_none(), "{binary}");
@@ -80,7 +80,7 @@ fn every_function_folder_is_deployed_and_nothing_else() {
 /// Without this line cargo-lambda would disable unwinding, and the panic of one record would end the whole batch.
 #[test]
 fn deployed_profile_unwinds_on_panic() {
-    let manifest = text("Cargo.toml");
+    let manifest = read_text("Cargo.toml");
     let (_, profile) = manifest.split_once("[profile.release]\n").expect("no build profile for the deployed binary");
     let profile = profile.split("\n[").next().unwrap_or_default();
     assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
@@ -203,7 +203,7 @@ fn every_parameter_is_used_and_shown_in_one_group() {
 /// The name of one condition may begin with the name of another.
 #[test]
 fn unused_condition_with_a_longer_namesake_is_detected() {
-    let text = text("template.yaml");
+    let text = read_text("template.yaml");
     let section = "\nConditions:\n";
     assert_eq!(text.matches(section).count(), 1);
     let template = Template::parse(&text.replace(section, &format!("{section}  ByTop: !Equals [a, b]\n")));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::{
-    code::product_code,
-    document::{Template, text},
+    code::read_product_code,
+    document::{Template, read_text},
 };
 
 /// Role, action and resource, in the notation of infra/deploy/PERMISSIONS.md.
@@ -197,7 +197,7 @@ fn permissions_with_conditions(template: &Template) -> BTreeMap<Permission, Opti
 
 /// Returns the rows of the table, each with the code that needs it.
 fn documented_permissions() -> Vec<(Permission, String)> {
-    let table = text("infra/deploy/PERMISSIONS.md");
+    let table = read_text("infra/deploy/PERMISSIONS.md");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|cells| cells[0].ends_with("Role"));
     let row = |cells: Vec<&str>| {
@@ -219,7 +219,7 @@ fn permissions_match_their_documentation() {
     assert!(not_granted.is_empty(), "in infra/deploy/PERMISSIONS.md and not granted: {not_granted:?}");
     assert_eq!(rows.len(), documented.len(), "a row is repeated");
 
-    let files = product_code();
+    let files = read_product_code();
     for (permission, needed) in rows {
         let mark = needed.chars().last().and_then(|mark| MARKS.iter().find(|(other, _)| *other == mark));
         let condition = mark.map(|(_, condition)| (*condition).to_owned());
@@ -252,7 +252,7 @@ fn permissions_match_their_documentation() {
 #[test]
 fn calls_of_the_code_match_the_granted_permissions() {
     let mut called = BTreeSet::new();
-    for (path, code) in product_code() {
+    for (path, code) in read_product_code() {
         if !code.contains("aws_sdk_") {
             continue;
         }
@@ -277,7 +277,7 @@ fn calls_of_the_code_match_the_granted_permissions() {
 #[test]
 fn calls_of_each_function_match_its_role() {
     let granted = granted_permissions(&Template::read());
-    let files = product_code();
+    let files = read_product_code();
     for (role, folders) in CRATES_BY_ROLE {
         let is_in_role = |path: &str| folders.iter().any(|folder| path.starts_with(&format!("{folder}/")));
         // The other functions link the receiver's part of the source and do not call it.
@@ -379,7 +379,7 @@ fn granted_prefixes_match_the_object_keys() {
 /// A deployer needs permissions for the service of each resource.
 #[test]
 fn deployer_permissions_name_every_service_of_the_template() {
-    let document = text("infra/deploy/PERMISSIONS.md");
+    let document = read_text("infra/deploy/PERMISSIONS.md");
     let (_, section) = document.split_once("## The deployer").expect("no such section");
     for resource in Template::read().section("Resources").values() {
         let service = match resource["Type"].as_str().and_then(|kind| kind.split("::").nth(1)).expect("no type") {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    document::{Template, text},
-    runbook::section,
+    document::{Template, read_text},
+    runbook::read_section,
 };
 
 /// Prefixes that are not copied to another account or region, each with the words of the runbook about it.
@@ -12,13 +12,13 @@ const NOT_COPIED: [(&str, &str); 1] = [("inbox/", "`inbox/` is not copied: a cop
 
 /// Returns every prefix in the constants from which the code builds keys.
 fn object_prefixes() -> BTreeSet<String> {
-    let code = text("shared/model/src/keys.rs");
+    let code = read_text("shared/model/src/keys.rs");
     let constants = code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \""));
     let values = constants.filter_map(|(_, value)| value.split('"').next());
     let found: BTreeSet<_> =
         values.filter_map(|value| value.split_once('/')).map(|(prefix, _)| format!("{prefix}/")).collect();
-    for known in [model::keys::OUTCOMES, model::keys::CLOSURES, model::keys::MEDIA, "state/", "config/"] {
-        assert!(found.contains(known), "{known} is not among the prefixes of the bucket: {found:?}");
+    for expected in [model::keys::OUTCOMES, model::keys::CLOSURES, model::keys::MEDIA, "state/", "config/"] {
+        assert!(found.contains(expected), "{expected} is not among the prefixes of the bucket: {found:?}");
     }
     found
 }
@@ -48,7 +48,7 @@ fn every_prefix_is_replicated() {
 /// The procedure has a loop for objects that may be overwritten, and one for objects that the policy protects.
 #[test]
 fn runbook_copies_every_prefix_to_another_account() {
-    let procedure = section("deploy", "Returning to a kept bucket");
+    let procedure = read_section("deploy", "Returning to a kept bucket");
     let loops = procedure.lines().filter_map(|line| line.strip_prefix("for prefix in ")?.split_once("; do"));
     let loops: Vec<BTreeSet<_>> =
         loops.map(|(prefixes, _)| prefixes.split(' ').map(|prefix| format!("{prefix}/")).collect()).collect();
@@ -77,7 +77,7 @@ fn runbook_copies_every_prefix_to_another_account() {
 
 #[test]
 fn runbook_says_how_long_every_prefix_is_kept() {
-    let kept = section("compliance", "What is kept, where, and for how long");
+    let kept = read_section("compliance", "What is kept, where, and for how long");
     for prefix in object_prefixes() {
         assert!(kept.contains(&format!("`{prefix}`")), "the runbook does not name {prefix}");
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     conditions::Parameters,
-    document::{Template, text},
+    document::{Template, read_text},
 };
 
 const TWO_WEEKS: u64 = 14 * 24 * 3600;
@@ -58,7 +58,7 @@ fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
     let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("no description");
     assert!(parameter.contains("One way"), "{parameter}");
-    assert!(text("infra/runbook/operate.md").contains("**`Encryption` goes one way**"));
+    assert!(read_text("infra/runbook/operate.md").contains("**`Encryption` goes one way**"));
 }
 
 #[test]
@@ -175,12 +175,16 @@ fn secrets_are_generated_and_never_parameters() {
 #[test]
 fn data_keys_and_secrets_outlive_the_stack() {
     let template = Template::read();
-    let kept = ["Bucket", "AccessLogs", "ArchiverSecret", "GraphSecret", "ImapSecret", "WebhookSecret"];
-    let kept = kept.map(|id| (id, "RetainExceptOnCreate")).into_iter().chain([("Key", "Retain")]);
-    for (id, policy) in kept {
-        let resource = &template.section("Resources")[id];
-        assert_eq!(resource["DeletionPolicy"], policy, "{id}");
-        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{id}");
+    for (resource_type, policy) in [
+        ("AWS::S3::Bucket", "RetainExceptOnCreate"),
+        ("AWS::SecretsManager::Secret", "RetainExceptOnCreate"),
+        ("AWS::KMS::Key", "Retain"),
+    ] {
+        for (id, _) in template.resources_of_type(resource_type) {
+            let resource = &template.section("Resources")[id];
+            assert_eq!(resource["DeletionPolicy"], policy, "{id}");
+            assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{id}");
+        }
     }
 }
 
@@ -270,7 +274,9 @@ fn bucket_is_replicated_only_to_a_given_bucket() {
     let replication = &template.properties("Bucket")["ReplicationConfiguration"];
     assert_eq!(template.evaluate(replication, &[]), json!({"Ref": "AWS::NoValue"}));
     let replication = template.evaluate(replication, &[("ReplicaBucketArn", "arn:aws:s3:::replica")]);
-    for rule in replication["Rules"].as_array().expect("no rules") {
+    let rules = replication["Rules"].as_array().expect("no rules");
+    assert!(!rules.is_empty(), "the list of rules is empty");
+    for rule in rules {
         assert_eq!(
             (&rule["Status"], &rule["Destination"]),
             (&json!("Enabled"), &json!({"Bucket": {"Ref": "ReplicaBucketArn"}}))
@@ -312,7 +318,7 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let template = Template::read();
     let days = template.section("Parameters")["MimeDays"]["AllowedValues"].as_array().expect("no values");
     // A dead letter is kept 14 days and may be replayed on the last day.
-    assert!(days.iter().filter_map(Value::as_u64).all(|days| days == 0 || days >= 28));
+    assert!(days.iter().all(|days| days.as_u64().is_some_and(|days| days == 0 || days >= 28)), "{days:?}");
     let rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"].as_array().expect("no rules");
     let by_mime_days = |rule: &&Value| rule.to_string().contains("MimeDays");
     let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();

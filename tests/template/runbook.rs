@@ -1,10 +1,10 @@
 //! Commands and facts of the runbook that protect a deployment. No linter and no emulator notices a missing one.
 
-use crate::document::{Template, text};
+use crate::document::{Template, read_text};
 
 /// Returns a section of a part of the runbook, by its heading.
-pub(crate) fn section(part: &str, heading: &str) -> String {
-    let runbook = text(&format!("infra/runbook/{part}.md"));
+pub(crate) fn read_section(part: &str, heading: &str) -> String {
+    let runbook = read_text(&format!("infra/runbook/{part}.md"));
     let (_, section) = runbook
         .split_once(&format!("\n## {heading}\n"))
         .unwrap_or_else(|| panic!("the runbook has no section {heading}"));
@@ -25,21 +25,24 @@ fn contains_in_order(text: &str, parts: &[&str]) -> bool {
 
 #[test]
 fn runbook_protects_the_stack_with_two_commands() {
-    let protecting = section("deploy", "Protecting the stack");
+    let protecting = read_section("deploy", "Protecting the stack");
     assert!(
         protecting.contains("update-termination-protection --stack-name \"$STACK\" --enable-termination-protection")
     );
     assert!(protecting.contains(
         "set-stack-policy --stack-name \"$STACK\" --stack-policy-body file://infra/deploy/stack-policy.json"
     ));
-    assert!(section("deploy", "First deployment").contains("[protect the stack](#protecting-the-stack)"));
-    assert!(contains_in_order(&section("deploy", "Removing"), &["--no-enable-termination-protection", "sam delete"]));
+    assert!(read_section("deploy", "First deployment").contains("[protect the stack](#protecting-the-stack)"));
+    assert!(contains_in_order(
+        &read_section("deploy", "Removing"),
+        &["--no-enable-termination-protection", "sam delete"]
+    ));
 }
 
 /// CloudFormation changes queues, bucket, secrets and roles one after another.
 #[test]
 fn runbook_pauses_the_steps_before_the_key_is_changed() {
-    let key = section("deploy", "Your own key");
+    let key = read_section("deploy", "Your own key");
     let states = ["`ScheduleState=DISABLED`", "`ConvertState=DISABLED`", "`ImportState=DISABLED`"];
     assert!(contains_in_order(
         &key,
@@ -50,7 +53,7 @@ fn runbook_pauses_the_steps_before_the_key_is_changed() {
 
 #[test]
 fn runbook_describes_a_new_account_and_a_reused_name() {
-    let first = section("deploy", "First deployment");
+    let first = read_section("deploy", "First deployment");
     for fact in ["wait 60 seconds", "get-account-settings", "`ReserveFetch=false`"] {
         assert!(first.contains(fact), "the section does not say {fact:?}");
     }
@@ -59,7 +62,7 @@ fn runbook_describes_a_new_account_and_a_reused_name() {
 /// The stack must have the bucket before its first run. Otherwise every item is filed again.
 #[test]
 fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
-    let returning = section("deploy", "Returning to a kept bucket");
+    let returning = read_section("deploy", "Returning to a kept bucket");
     let steps = [
         "--change-set-type IMPORT",
         "file://infra/deploy/adopt.yaml",
@@ -70,7 +73,7 @@ fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
     ];
     assert!(contains_in_order(&returning, &steps), "a step is missing: {returning}");
     // The imported bucket must have the type and the policies that the whole template gives it.
-    let adopted = Template::parse(&text("infra/deploy/adopt.yaml"));
+    let adopted = Template::parse(&read_text("infra/deploy/adopt.yaml"));
     let (adopted, deployed) =
         (&adopted.section("Resources")["Bucket"], &Template::read().section("Resources")["Bucket"].clone());
     for member in ["Type", "DeletionPolicy", "UpdateReplacePolicy"] {
@@ -80,7 +83,7 @@ fn runbook_returns_to_a_kept_bucket_before_the_first_run() {
 
 #[test]
 fn runbook_describes_a_private_network() {
-    let network = section("deploy", "A private network");
+    let network = read_section("deploy", "A private network");
     for need in [
         "`SubnetIds`",
         "`SecurityGroupIds`",
@@ -94,19 +97,19 @@ fn runbook_describes_a_private_network() {
 }
 
 #[test]
-fn runbook_describes_operation_beyond_the_first_year() {
-    let protecting = section("deploy", "Protecting the stack");
+fn runbook_describes_signing_rollback_and_microsofts_dates() {
+    let protecting = read_section("deploy", "Protecting the stack");
     assert!(protecting.contains("create-budget") && protecting.contains("Malware Protection for S3"));
-    let release = section("deploy", "A signed release");
+    let release = read_section("deploy", "A signed release");
     let steps =
         ["make build", "make sbom", "sha256sum", "ssh-keygen -Y sign", "ssh-keygen -Y verify", "sha256sum --check"];
     assert!(contains_in_order(&release, &steps), "a step is missing: {release}");
     let signer =
         ["put-signing-profile", "create-code-signing-config", "`CodeSigningConfigArn`", "make deploy SIGNING_PROFILE="];
     assert!(contains_in_order(&release, &signer), "a step is missing: {release}");
-    assert!(section("deploy", "A copy in another region").contains("`ReplicaBucketArn`"));
-    assert!(section("deploy", "Going back").contains("make rollback RELEASE="));
-    let compliance = section("compliance", "Microsoft's dates");
+    assert!(read_section("deploy", "A copy in another region").contains("`ReplicaBucketArn`"));
+    assert!(read_section("deploy", "Going back").contains("make rollback RELEASE="));
+    let compliance = read_section("compliance", "Microsoft's dates");
     for fact in
         ["1 October 2026", "1 April 2027", "31 December 2026", "`Mail-Advanced.ReadWrite`", "`kind:externaldata`"]
     {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     conditions::Parameters,
     document::{Template, root},
-    runbook::section,
+    runbook::read_section,
 };
 
 /// Types of resources that hold data, messages or credentials, or that an update may not interrupt.
@@ -201,7 +201,7 @@ fn resources_lost_by_change(template: &Template, create_only: &CreateOnly, name:
 
 /// Returns the parameters in the runbook's table of changes with consequences.
 fn documented_consequences() -> BTreeMap<String, String> {
-    let table = section("deploy", "Changing a parameter");
+    let table = read_section("deploy", "Changing a parameter");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
     let mut found = BTreeMap::new();
     for (names, consequence) in rows {
@@ -242,7 +242,7 @@ fn parameter_is_safe_to_change_or_in_the_runbooks_table() {
 /// Shows that the test above can fail.
 #[test]
 fn name_from_a_parameter_is_detected_as_a_replacement() {
-    let text = crate::document::text("template.yaml");
+    let text = crate::document::read_text("template.yaml");
     let named = "QueueName: !Sub \"${AWS::StackName}-import\"";
     assert_eq!(text.matches(named).count(), 1);
     let template = Template::parse(&text.replace(named, "QueueName: !Sub \"${AWS::StackName}-${MailFolder}\""));

@@ -1,5 +1,5 @@
-// SQS on a free port of this machine. Says where on standard output, and ends when standard input is closed: with the
-// test that started it, however that ends.
+// SQS on a free port of this machine. Prints its URL to standard output. Ends when standard input is closed, and so
+// together with the test process that started it, even if that process is killed.
 import { createSqsServer } from "local-aws-sqs";
 
 const server = await createSqsServer({ port: 0, hostname: "127.0.0.1", accountId: "000000000000" });

@@ -66,8 +66,8 @@ const TIME: (&str, &str) = ("Sat, 21 Nov 2026 10:00:00 GMT", "2026-11-21T10:00:0
 impl Aws {
     /// Starts a fake without objects and messages.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("no port is free");
+        let address = listener.local_addr().expect("the listener has no address");
         let state = Shared::default();
         let router = Router::new().fallback(respond).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -159,7 +159,7 @@ impl Contents {
         if let Some(sha256) = &object.sha256 {
             response = response.header(DIGEST, sha256);
         }
-        response.body(Body::from(object.bytes.clone())).expect("a response")
+        response.body(Body::from(object.bytes.clone())).expect("the response is invalid")
     }
 
     fn put(&mut self, key: String, headers: &HeaderMap, body: Vec<u8>) -> Response {
@@ -193,7 +193,7 @@ impl Contents {
             let entry = format_args!(
                 "<Contents><Key>{key}</Key><LastModified>{time}</LastModified><ETag>{etag}</ETag><Size>{size}</Size></Contents>"
             );
-            entries.write_fmt(entry).expect("a string");
+            entries.write_fmt(entry).expect("a string accepts every write");
         }
         let xml = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>");
         ([(header::CONTENT_TYPE, "application/xml")], xml).into_response()

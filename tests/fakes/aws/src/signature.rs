@@ -7,10 +7,10 @@ use ring::{
     hmac::{HMAC_SHA256, Key, sign},
 };
 
-/// Header fields that a signature has to cover, at least.
+/// Header fields that a signature must cover.
 const SIGNED: [&str; 3] = ["content-type", "host", "x-amz-date"];
 
-/// AWS takes requests of the last five minutes.
+/// AWS accepts requests of the last five minutes.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 
 /// The key that signs, and the scope of the signature.
@@ -21,7 +21,7 @@ pub(crate) struct Signer<'a> {
     pub(crate) service: &'a str,
 }
 
-/// Returns what is wrong with the signature of a POST without a query.
+/// Checks the signature of a POST without a query. Returns the reason if it is invalid.
 pub(crate) fn check(uri: &Uri, headers: &HeaderMap, body: &[u8], signer: &Signer<'_>) -> Result<(), &'static str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let authorization = text("authorization").and_then(|text| text.strip_prefix("AWS4-HMAC-SHA256 "));
@@ -41,7 +41,7 @@ pub(crate) fn check(uri: &Uri, headers: &HeaderMap, body: &[u8], signer: &Signer
     let day = date.get(..8).ok_or("the date is malformed")?;
     let scope = format!("{day}/{}/{}/aws4_request", signer.region, signer.service);
     if credential != format!("{}/{scope}", signer.access_key) {
-        return Err("another key, day, region or service");
+        return Err("wrong key, day, region or service");
     }
     let names: Vec<_> = signed.split(';').collect();
     if !names.is_sorted() || SIGNED.iter().any(|name| !names.contains(name)) {

@@ -44,9 +44,9 @@ pub enum SocialFault {
     AccessDeniedByMeta,
     /// Too many requests.
     Throttled,
-    /// The file is not known yet, or no longer.
+    /// The file does not exist yet, or no longer.
     NotFound,
-    /// Meta fails.
+    /// Meta reports an error.
     Dependency,
     /// Other bytes are written.
     OtherBytes,
@@ -79,10 +79,10 @@ pub struct SocialMessaging {
 }
 
 impl SocialMessaging {
-    /// Starts the fake. `key` is the access key of requests, and its secret, too.
+    /// Starts the fake. Requests must be signed with `key` as the access key and as the secret.
     pub async fn start(key: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("no port is free");
+        let url = format!("http://{}", listener.local_addr().expect("the listener has no address"));
         let endpoint = Endpoint {
             bucket: OnceLock::new(),
             key: key.to_owned(),
@@ -96,7 +96,7 @@ impl SocialMessaging {
         Self { url, endpoint }
     }
 
-    /// Lets it write into this bucket. Before that, and for every other bucket, requests fail.
+    /// Sets the bucket into which the fake writes. Until then, and for every other bucket, it rejects requests.
     pub fn connect(&self, config: &SdkConfig, bucket: &str) {
         let client = Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build());
         assert!(self.endpoint.bucket.set((client, bucket.to_owned())).is_ok(), "the fake is connected already");
@@ -112,12 +112,12 @@ impl SocialMessaging {
         lock(&self.endpoint.files).insert(file.id.clone(), file);
     }
 
-    /// Adds a fault for one request, after those that were added before.
+    /// Adds a fault for one request. Faults are used in the order in which they were added.
     pub fn inject_fault(&self, fault: SocialFault) {
         lock(&self.endpoint.faults).push_back(fault);
     }
 
-    /// Returns the number of faults that no request has met yet.
+    /// Returns the number of unused faults.
     pub fn faults_left(&self) -> usize {
         lock(&self.endpoint.faults).len()
     }
@@ -127,7 +127,7 @@ impl SocialMessaging {
         lock(&self.endpoint.requests).written
     }
 
-    /// Reasons for the rejected requests.
+    /// Returns the reasons of the rejected requests.
     pub fn rejected(&self) -> Vec<&'static str> {
         lock(&self.endpoint.requests).rejected.clone()
     }
@@ -153,7 +153,7 @@ struct Destination {
     key: String,
 }
 
-/// Returns whether the values match the patterns of the API reference.
+/// Returns `true` if the values match the patterns of the API reference.
 fn is_valid(request: &Request) -> bool {
     let Request { media_id, origination_phone_number_id: number, destination_s3_file: file } = request;
     let hex = number.strip_prefix("phone-number-id-");
@@ -209,7 +209,7 @@ async fn get(State(endpoint): State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap
         Some(SocialFault::Shorter) => file.bytes.slice(..file.bytes.len() / 2),
         _ => file.bytes.clone(),
     };
-    // It writes over what is there, and adds the id and an extension to the key.
+    // AWS overwrites an existing object, and appends the id and an extension to the key.
     let extension = file.mime.rsplit('/').next().unwrap_or_default();
     let key = format!("{}{}.{extension}", request.destination_s3_file.key, file.id);
     let put = s3.put_object().bucket(bucket).key(key).content_type(&file.mime).body(bytes.into());
@@ -219,12 +219,12 @@ async fn get(State(endpoint): State<Arc<Endpoint>>, uri: Uri, headers: HeaderMap
         }
         lock(&endpoint.requests).written += 1;
     }
-    // In KB, as the SDK says.
+    // The SDK's documentation gives the size in KB.
     let response = json!({"mimeType": file.mime, "fileSize": file.bytes.len() / 1024});
     ([(CONTENT_TYPE, "application/json")], response.to_string()).into_response()
 }
 
-/// Returns the status of each documented error. The code may be followed by a URL.
+/// Returns an error response with the documented status of its code. A URL follows the code, as AWS allows.
 fn error(code: &'static str) -> Response {
     let status = match code {
         "AccessDeniedException" | "AccessDeniedByMetaException" | "InvalidSignatureException" => StatusCode::FORBIDDEN,

@@ -135,7 +135,7 @@ impl Gate {
     pub async fn reached(&self, requests: usize) {
         let mut arrived = self.0.arrived.subscribe();
         let reached = arrived.wait_for(|&arrived| arrived >= requests).await;
-        assert!(reached.is_ok(), "the gate outlives its waiters");
+        assert!(reached.is_ok(), "the gate was dropped while a test waited for it");
     }
 
     /// Lets the held and all later requests continue.
@@ -150,7 +150,7 @@ impl Gate {
     pub async fn done(&self, requests: usize) {
         let mut done = self.0.done.subscribe();
         let enough = done.wait_for(|&done| done >= requests).await;
-        assert!(enough.is_ok(), "the gate outlives its waiters");
+        assert!(enough.is_ok(), "the gate was dropped while a test waited for it");
     }
 
     pub(crate) fn note_done(&self) {
@@ -161,21 +161,34 @@ impl Gate {
         self.0.arrived.send_modify(|arrived| *arrived += 1);
         let mut open = self.0.open.subscribe();
         let opened = open.wait_for(|&open| open).await;
-        assert!(opened.is_ok(), "the gate outlives its waiters");
+        assert!(opened.is_ok(), "the gate was dropped while a request waited for it");
     }
 }
 
 /// The pending faults.
 #[derive(Debug, Default)]
-pub(crate) struct Script(Vec<(On, Fault)>);
+pub(crate) struct Script(Vec<ScriptedFault>);
+
+#[derive(Debug)]
+struct ScriptedFault {
+    on: On,
+    fault: Fault,
+    /// `true` if a request has had the fault.
+    is_used: bool,
+}
 
 impl Script {
     pub(crate) fn add(&mut self, on: On, fault: Fault) {
-        self.0.push((on, fault));
+        self.0.push(ScriptedFault { on, fault, is_used: false });
     }
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Returns the number of pending faults that no request has had.
+    pub(crate) fn unused(&self) -> usize {
+        self.0.iter().filter(|scripted| !scripted.is_used).count()
     }
 
     /// Returns the fault of the current request. If two faults match, the first is used and the second stays pending.
@@ -185,18 +198,19 @@ impl Script {
         };
 
         let mut due = None;
-        for (index, (on, _)) in self.0.iter_mut().enumerate() {
-            if on.kind.is_some_and(|wanted| wanted != kind) || on.text.is_some_and(|text| !contains(text)) {
+        for (index, ScriptedFault { on, is_used, .. }) in self.0.iter_mut().enumerate() {
+            if on.kind.is_some_and(|selected| selected != kind) || on.text.is_some_and(|text| !contains(text)) {
                 continue;
             }
             if on.skip > 0 {
                 on.skip -= 1;
             } else if due.is_none() {
                 on.times = on.times.saturating_sub(1);
+                *is_used = true;
                 due = Some((index, on.times == 0));
             }
         }
         let (index, spent) = due?;
-        if spent { Some(self.0.remove(index).1) } else { self.0.get(index).map(|(_, fault)| fault.clone()) }
+        if spent { Some(self.0.remove(index).fault) } else { self.0.get(index).map(|scripted| scripted.fault.clone()) }
     }
 }

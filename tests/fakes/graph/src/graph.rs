@@ -367,7 +367,7 @@ impl Tenant {
     }
 }
 
-/// Returns whether a name is a user name. User names in Entra have a restricted set of characters. A name that begins
+/// Returns `true` if a name is a user name. User names in Entra have a restricted set of characters. A name that begins
 /// with `$` is valid in parentheses and quotes only.
 fn is_user_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"'.-_!#^~@".contains(&byte))

@@ -2,8 +2,8 @@
 //!
 //! It listens on the loopback interface and keeps a tenant in memory. It rejects requests that the documentation does not
 //! allow and behaves as documented: drafts stay drafts, lists have pages of ten, a mailbox accepts four concurrent requests,
-//! and a file above 3 MB is uploaded in pieces and in order. Where the documentation of a limit is ambiguous, the reading
-//! that is harder for the client applies. Tests script faults with [`Fault`]. Nothing sleeps without
+//! and a file above 3 MB is uploaded in pieces and in order. Where the documentation of a limit is ambiguous, the
+//! stricter reading applies. Tests script faults with [`Fault`]. Nothing sleeps without
 //! [`GraphFake::set_latency`]: a request that has to wait does so at a [`Gate`].
 //!
 //! ```

@@ -154,7 +154,7 @@ impl Login {
         Ok(json!({"token_type": "Bearer", "expires_in": self.lifetime.as_secs(), "access_token": token}))
     }
 
-    /// Checks an assertion; `None` if its signature, its audience or its time is invalid, or where it was used before.
+    /// Checks an assertion; `None` if its signature, its audience or its time is invalid, or it was used before.
     fn verify(&mut self, assertion: &str, audience: &str, now: i64) -> Option<()> {
         let certificate = self.certificate.as_ref()?;
         let (signed, signature) = assertion.rsplit_once('.')?;

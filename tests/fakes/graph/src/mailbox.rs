@@ -255,7 +255,7 @@ impl Mailbox {
         self.messages.iter_mut().find(|message| message.id == id).ok_or(Rejection(404, "ErrorItemNotFound"))
     }
 
-    /// Returns whether a folder and its parents are visible and outside Deleted Items.
+    /// Returns `true` if a folder and its parents are visible and outside Deleted Items.
     pub(crate) fn is_visible(&self, folder: &Folder) -> bool {
         let parent = folder.parent.as_deref().and_then(|parent| self.folder(parent).ok());
         let is_deleted = folder.parent.as_deref() == Some(DELETED_ITEMS);
@@ -359,8 +359,8 @@ impl Quirks {
 impl Tenant {
     /// Finds a user by id or user name.
     pub(crate) fn user(&mut self, name: &str) -> Result<&mut User, Rejection> {
-        let is = |user: &&mut User| user.id == name || user.name.eq_ignore_ascii_case(name);
-        self.users.iter_mut().find(is).ok_or(Rejection(404, "Request_ResourceNotFound"))
+        let has_name = |user: &&mut User| user.id == name || user.name.eq_ignore_ascii_case(name);
+        self.users.iter_mut().find(has_name).ok_or(Rejection(404, "Request_ResourceNotFound"))
     }
 
     pub(crate) fn mailbox(&mut self, user: &str) -> Result<&mut Mailbox, Rejection> {

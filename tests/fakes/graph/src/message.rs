@@ -218,12 +218,12 @@ fn properties(properties: Vec<Property>) -> Result<BTreeMap<String, String>, Rej
     Ok(kept)
 }
 
-/// Returns whether a text is a tag, such as `0x0E07`.
+/// Returns `true` if a text is a tag, such as `0x0E07`.
 fn is_tag(tag: &str) -> bool {
     tag.strip_prefix("0x").is_some_and(|hex| hex.len() == 4 && u16::from_str_radix(hex, 16).is_ok())
 }
 
-/// Returns whether a text is a named property: `{guid} Name Something`.
+/// Returns `true` if a text is a named property: `{guid} Name Something`.
 fn is_name(name: &str) -> bool {
     let Some((guid, name)) = name.split_once(" Name ") else { return false };
     let guid = guid.strip_prefix('{').and_then(|guid| guid.strip_suffix('}'));

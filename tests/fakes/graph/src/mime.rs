@@ -53,7 +53,7 @@ pub(crate) fn parse_mime(body: &[u8], folder: &str, quirks: Quirks) -> Result<St
     })
 }
 
-/// Returns whether every line ends with CRLF.
+/// Returns `true` if every line ends with CRLF.
 fn has_only_crlf(mime: &[u8]) -> bool {
     let ends = mime.windows(2).filter(|pair| *pair == b"\r\n").count();
     let count = |wanted| mime.iter().filter(|&&byte| byte == wanted).count();

@@ -41,7 +41,7 @@ impl Query {
         self.0.get("$expand").map(String::as_str)
     }
 
-    /// Returns whether a member is selected by its name.
+    /// Returns `true` if a member is selected by its name.
     pub(crate) fn selects(&self, member: &str) -> bool {
         self.0.get("$select").is_some_and(|selected| selected.split(',').any(|name| name == member))
     }

@@ -23,7 +23,7 @@ pub(crate) struct Rejection(pub(crate) u16, pub(crate) &'static str);
 /// The code for a message class that the tenant rejects. The message of the error names the property.
 pub(crate) const CLASS_REJECTED: &str = "ErrorInvalidPropertySet";
 
-/// The code for too many recipients; Graph documents none of its own. The message of the error says it.
+/// The code for too many recipients. Graph documents no code for this error; the message names the limit.
 pub(crate) const TOO_MANY_RECIPIENTS: &str = "ErrorInvalidRequest";
 
 pub(crate) type Outcome = Result<Reply, Rejection>;

@@ -154,7 +154,9 @@ impl GraphFake {
     pub fn delete_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
-        for deleted in mailbox.folders.iter_mut().filter(|known| known.parent.is_none() && known.name == folder) {
+        for deleted in
+            mailbox.folders.iter_mut().filter(|candidate| candidate.parent.is_none() && candidate.name == folder)
+        {
             deleted.parent = Some(DELETED_ITEMS.to_owned());
         }
     }
@@ -163,9 +165,9 @@ impl GraphFake {
     pub fn remove_folder(&self, user: &str, folder: &str) {
         let mut tenant = lock(&self.shared.tenant);
         let Ok(mailbox) = tenant.mailbox(user) else { return };
-        let of_name = |candidate: &crate::mailbox::Folder| candidate.name == folder;
+        let has_name = |candidate: &crate::mailbox::Folder| candidate.name == folder;
         let removed: Vec<_> =
-            mailbox.folders.iter().filter(|folder| of_name(folder)).map(|folder| folder.id.clone()).collect();
+            mailbox.folders.iter().filter(|folder| has_name(folder)).map(|folder| folder.id.clone()).collect();
         let is_removed = |folder: &crate::mailbox::Folder| {
             removed.contains(&folder.id) || folder.parent.as_ref().is_some_and(|parent| removed.contains(parent))
         };
@@ -226,6 +228,11 @@ impl GraphFake {
         let mut script = lock(&self.shared.script);
         script.clear();
         script.add(on, fault);
+    }
+
+    /// Returns the number of faults in the script that no request has had.
+    pub fn unused_faults(&self) -> usize {
+        lock(&self.shared.script).unused()
     }
 
     /// Empties the script.
