@@ -44,6 +44,8 @@ pub(crate) struct StoredMessage {
     pub(crate) message_id: String,
     pub(crate) sha256: Sha256,
     pub(crate) bytes: u64,
+    /// `true` if it is the rendering of the current item, byte for byte. An earlier rendering may have other participants.
+    pub(crate) is_ours: bool,
 }
 
 /// An attachment: its bytes, or that the source has erased it.
@@ -164,8 +166,10 @@ impl Convert {
             Some(Attached::Erased) | None => &[],
         });
         drop(attached);
-        let (sha256, bytes) = self.store_message(task, mime_key, mime).await?;
-        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes })
+        let ours = (Sha256::of(&mime), mime.len() as u64);
+        let (sha256, bytes) = self.store_message(task, mime_key, mime, ours).await?;
+        let is_ours = (sha256, bytes) == ours;
+        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes, is_ours })
     }
 
     /// Fetches the attachments one after the other, so that no more than the limit is in memory. Returns `None` if they
@@ -197,8 +201,13 @@ impl Convert {
     }
 
     /// Writes the message to the bucket, unless the bucket has one.
-    async fn store_message(&self, task: &ConvertTask, key: &str, mime: Bytes) -> Result<(Sha256, u64), Failure> {
-        let ours = (Sha256::of(&mime), mime.len() as u64);
+    async fn store_message(
+        &self,
+        task: &ConvertTask,
+        key: &str,
+        mime: Bytes,
+        ours: (Sha256, u64),
+    ) -> Result<(Sha256, u64), Failure> {
         let put = Put { key, bytes: mime, content_type: "message/rfc822", sha256: Some(ours.0) };
         match self.store.put(put, Condition::Absent).await.map_err(store_failure)? {
             Written::Yes(_) => Ok(ours),
@@ -278,7 +287,10 @@ fn import_task(
     mime_key: &str,
     kept: StoredMessage,
 ) -> Result<String, Failure> {
-    let participants = captured.item.participants().cloned().collect();
+    // If the bucket has another rendering, import reads both from its evidence: the copy must go to the participants that
+    // it names.
+    let participants = kept.is_ours.then(|| captured.item.participants().cloned().collect());
+    let message_time = kept.is_ours.then_some(captured.item.message_time);
     let mut import = ImportTask {
         v: TASK_VERSION,
         run: task.run.clone(),
@@ -289,8 +301,8 @@ fn import_task(
         sha256: kept.sha256,
         bytes: kept.bytes,
         message_id: kept.message_id,
-        participants: Some(participants),
-        message_time: Some(captured.item.message_time),
+        participants,
+        message_time,
         group: Some(MessageGroup::of_chat(&captured.item.chat.id)),
     };
     let write =

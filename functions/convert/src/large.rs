@@ -53,7 +53,8 @@ impl Convert {
         let _alone = self.memory.large_item().await;
         // An earlier attempt may have been interrupted after its upload. The first rendering is never replaced.
         if let Some((sha256, bytes)) = self.store.read_digest(mime_key).await.map_err(store_failure)? {
-            return Ok(StoredMessage { message_id: self.renderer.message_id(&captured.item), sha256, bytes });
+            let message_id = self.renderer.message_id(&captured.item);
+            return Ok(StoredMessage { message_id, sha256, bytes, is_ours: false });
         }
         let mut spool = Spool::new().await.map_err(|error| disk(&error))?;
         let mut left = max_bytes.saturating_sub(text_bytes(&captured.item));
@@ -96,7 +97,8 @@ impl Convert {
             Written::Yes(_) => ours,
             Written::Conflict => self.first_rendering(task, mime_key, ours).await?,
         };
-        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes })
+        let is_ours = (sha256, bytes) == ours;
+        Ok(StoredMessage { message_id: rendered.message_id, sha256, bytes, is_ours })
     }
 }
 

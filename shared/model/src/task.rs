@@ -77,11 +77,12 @@ pub struct ImportTask {
     /// The Message-ID, with angle brackets.
     pub message_id: String,
     /// All participants, the sender first: the item belongs in their mailboxes. Absent if they would not fit into an
-    /// SQS message (a group of ten thousand): then they are read from the evidence in the stored message.
+    /// SQS message (a group of ten thousand), or if the stored message is an earlier rendering of the item: then they are
+    /// read from the evidence in the stored message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants: Option<Vec<Participant>>,
-    /// Time of the message, for the periods of the user map. Absent in tasks of earlier releases: then the stored
-    /// message's Date is used.
+    /// Time of the message, for the periods of the user map. Absent in tasks of earlier releases, and if the stored message
+    /// is an earlier rendering of the item: then the stored message's Date is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_time: Option<Timestamp>,
     /// The group of its message, so that a replay sends it in the same one. Absent in tasks of earlier releases. Only

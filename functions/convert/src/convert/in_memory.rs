@@ -16,7 +16,7 @@ use sqs_batch::{Invocation, Next, Record, Work};
 use super::Convert;
 use crate::MemoryBudget;
 
-/// A source of one item that has this text and one file. With `None` the source does not have the item yet.
+/// A source of one item that has this text, a sender of this name and one file. With `None` the source does not have the item yet.
 struct OneItem(Mutex<Option<&'static str>>);
 
 const FILE: &[u8] = b"a file";
@@ -35,7 +35,7 @@ impl Source for OneItem {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or(SourceError::NotFound)?;
         let item = json!({
             "id": id, "type": "document", "messageTime": "2026-11-21T09:59:58Z", "archivedTime": "2026-11-21T09:59:59Z",
-            "chat": {"id": "c", "type": "individual"}, "from": {"phone": "+4520123456"}, "to": [], "text": text,
+            "chat": {"id": "c", "type": "individual"}, "from": {"phone": "+4520123456", "name": text}, "to": [], "text": text,
             "attachments": [{"id": "1", "name": "a.bin", "size": FILE.len()}],
         });
         Ok(ItemJson::new(item.to_string().into_bytes())?)
@@ -119,6 +119,32 @@ async fn second_delivery_keeps_the_first_rendering() {
     let first = test.import_task().await;
     *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some("changed at the source");
     assert_eq!(test.import_task().await.sha256, first.sha256);
+}
+
+/// The source names another participant when the item is rendered again. The copy goes to those whom its evidence names.
+#[tokio::test]
+async fn task_of_a_kept_rendering_names_no_other_participants() {
+    for is_large in [false, true] {
+        let mut test = Test::with(Some("hi"), 1 << 20).await;
+        let first = test.import_task().await;
+        assert!(first.participants.is_some() && first.message_time.is_some());
+        *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some("Bob");
+        if is_large {
+            test.convert.max_item_bytes = FILE.len() as u64;
+        }
+        let again = test.import_task().await;
+        assert_eq!((again.sha256, again.participants, again.message_time), (first.sha256, None, None));
+        let stored = test.aws.object(&keys::mime(&item().key())).unwrap_or_else(|| panic!("no message"));
+        let kept = message::read::evidence::participants_of(&stored).unwrap_or_default();
+        assert_eq!(kept.iter().map(|kept| kept.name.as_deref()).collect::<Vec<_>>(), [Some("hi")]);
+    }
+}
+
+#[tokio::test]
+async fn second_delivery_of_an_unchanged_item_names_participants() {
+    let test = Test::with(Some("hi"), 1 << 20).await;
+    let (first, second) = (test.import_task().await, test.import_task().await);
+    assert_eq!((second.participants, second.message_time), (first.participants, first.message_time));
 }
 
 #[tokio::test]
