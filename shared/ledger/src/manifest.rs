@@ -3,7 +3,7 @@
 //! Each object is created once. The bucket's policy rejects a write that would replace one, so that a manifest stays
 //! evidence of what was listed.
 
-use aws::s3::{Condition, Put, Store, Written};
+use aws::s3::{Condition, Put, Store, StoreError, Written};
 use bytes::Bytes;
 use model::{Listed, RunId, RunRecord, keys};
 
@@ -35,17 +35,22 @@ pub async fn write_record(store: &Store, record: &RunRecord) -> Result<(), Ledge
     create(store, &key, bytes.into(), "application/json").await
 }
 
-/// Creates an object. A write that is repeated after a lost response finds its own bytes.
+/// Creates an object. If the response is lost, or the write is repeated after a lost response, the object has the bytes
+/// that were to be written.
 async fn create(store: &Store, key: &str, bytes: Bytes, content_type: &str) -> Result<(), LedgerError> {
     for _ in 0..CREATE_ATTEMPTS {
         let put = Put { key, bytes: bytes.clone(), content_type, sha256: None };
-        if matches!(store.put(put, Condition::Absent).await?, Written::Yes(_)) {
-            return Ok(());
-        }
-        match store.get(key, bytes.len() as u64).await? {
-            Some(object) if object.bytes == bytes => return Ok(()),
-            Some(_) => break,
-            None => {}
+        let unavailable = match store.put(put, Condition::Absent).await {
+            Ok(Written::Yes(_)) => return Ok(()),
+            Ok(Written::Conflict) => None,
+            Err(error @ StoreError::Unavailable { .. }) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        match (store.get(key, bytes.len() as u64).await?, unavailable) {
+            (Some(object), _) if object.bytes == bytes => return Ok(()),
+            (Some(_), _) => break,
+            (None, Some(error)) => return Err(error.into()),
+            (None, None) => {}
         }
     }
     Err(LedgerError::ManifestExists { key: key.to_owned() })

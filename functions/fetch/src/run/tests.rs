@@ -102,3 +102,13 @@ async fn page_that_cannot_be_recorded_is_neither_queued_nor_passed() {
     assert!(next.from <= stopped && next.complete);
     assert_eq!(queued(&aws), ["WA-1", "WA-2"], "nothing is lost, and nothing is queued twice");
 }
+
+/// The page exists although its write failed, so the run can go on, and reconcile finds as many items as were queued.
+#[tokio::test]
+async fn page_whose_response_is_lost_is_read_back() {
+    let aws = Aws::start().await;
+    aws.lose_response("items-000002");
+    let summary = fetch(&aws).run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(summary.complete && summary.queued == 2);
+    assert_eq!(queued(&aws), ["WA-1", "WA-2"]);
+}

@@ -49,6 +49,8 @@ struct Contents {
     writes: Vec<String>,
     etags: u64,
     failure: Option<&'static str>,
+    lost: Option<&'static str>,
+    reads: Vec<String>,
 }
 
 struct Object {
@@ -112,6 +114,16 @@ impl Aws {
         lock(&self.state).writes.clone()
     }
 
+    /// Returns the keys of all objects that were read, in order.
+    pub fn reads(&self) -> Vec<String> {
+        lock(&self.state).reads.clone()
+    }
+
+    /// Loses the response to the next write with this text in the object's key: the status is 503, and the object exists.
+    pub fn lose_response(&self, text: &'static str) {
+        lock(&self.state).lost = Some(text);
+    }
+
     /// Rejects all requests with this text in the object's key or the SQS operation with status 503, until the next call.
     pub fn fail(&self, text: Option<&'static str>) {
         lock(&self.state).failure = text;
@@ -144,7 +156,8 @@ impl Contents {
         self.failure.is_some_and(|text| name.contains(text))
     }
 
-    fn get(&self, key: &str, headers: &HeaderMap) -> Response {
+    fn get(&mut self, key: &str, headers: &HeaderMap) -> Response {
+        self.reads.push(key.to_owned());
         if self.fails(key) {
             return error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
         }
@@ -176,7 +189,11 @@ impl Contents {
         let etag = format!("\"{}\"", self.etags);
         let sha256 = text(headers, DIGEST).map(str::to_owned);
         self.writes.push(key.clone());
+        let is_lost = self.lost.take_if(|text| key.contains(*text)).is_some();
         self.objects.insert(key, Object { bytes: decode_chunks(headers, body), etag: etag.clone(), sha256 });
+        if is_lost {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+        }
         ([(header::ETAG, etag)], "").into_response()
     }
 

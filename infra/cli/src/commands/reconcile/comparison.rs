@@ -247,7 +247,7 @@ impl Reconciled {
             let mut lines = 0;
             for page in &run.pages {
                 let listed = entries::read_page(store, id, page.number).await?.unwrap_or_default();
-                lines += listed.len() as u64;
+                lines += if run.counts(*page) { listed.len() as u64 } else { 0 };
                 let (first, again): (Vec<_>, Vec<_>) =
                     listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 reconciled.items += first.len() as u64;

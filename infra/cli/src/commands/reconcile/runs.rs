@@ -126,6 +126,12 @@ impl Run {
         self.record.as_ref().is_some_and(|record| record.ended.is_some())
     }
 
+    /// Returns whether the record counts the items of a page. A page beyond those of the record was written although its
+    /// response was lost: its items were not queued by this run. They are compared like all others.
+    pub(super) fn counts(&self, page: Page) -> bool {
+        self.record.as_ref().filter(|_| self.has_ended()).is_none_or(|record| page.number <= record.pages)
+    }
+
     /// Returns the numbers of missing pages: those between existing ones, and those up to the number of pages in the
     /// record.
     fn lost_pages(&self) -> impl Iterator<Item = u32> {
@@ -134,7 +140,7 @@ impl Run {
         (1..=last).filter(|number| self.pages.binary_search_by_key(number, |page| page.number).is_err())
     }
 
-    /// Returns the mismatch between the record and the `listed` items of the manifest; `None` if a page is missing.
+    /// Returns the mismatch between the record and the `listed` items of the pages that it [counts](Self::counts); `None` if a page is missing.
     pub(super) fn short(&self, listed: u64) -> Option<ShortManifest> {
         let record = self.record.as_ref().filter(|_| self.has_ended())?;
         let whole = self.lost_pages().next().is_none();
@@ -212,5 +218,8 @@ mod tests {
         run.pages = (1..=4).map(page).collect();
         assert_eq!(run.short(7), None);
         assert_eq!(run.short(6), Some(ShortManifest { run: id, queued: 7, listed: 6 }));
+        assert!(run.counts(page(4)) && !run.counts(page(5)), "page 5 was written, and its response was lost");
+        run.record = None;
+        assert!(run.counts(page(5)));
     }
 }
