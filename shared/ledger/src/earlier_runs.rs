@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{
     Listed, RunId, RunKind, RunRecord, Sha256,
     keys::{self, RunObject},
@@ -22,6 +22,9 @@ const PAGE_MAX_BYTES: u64 = 64 << 20;
 
 /// Maximum number of pages that are read concurrently. Each is in memory until its entries are hashed.
 const CONCURRENT_READS: usize = 4;
+
+/// Maximum duration of a run: Lambda's limit.
+const MAX_RUN: SignedDuration = SignedDuration::from_mins(15);
 
 /// Entries beyond this number are queued again, which limits the memory to about 40 MB.
 const MAX_ENTRIES: usize = 1_000_000;
@@ -83,17 +86,26 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// Restores the cursor from the records of these runs; `None` if there is no daily run.
+    /// Restores the cursor from the records of these runs; `None` if there is no daily run. Each run records a cursor that
+    /// is not before those of the runs that ended before it began, so the newest record is enough, with those of runs that
+    /// may have ended after it began. Only if no run has recorded a cursor, all records are read.
     pub async fn restore_cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
-        let daily = self.runs.iter().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
+        let daily = self.runs.iter().rev().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
         let (mut recorded, mut earliest) = (None, None::<Timestamp>);
+        let mut ended_before = None::<Timestamp>;
         for (run, objects) in daily {
+            if ended_before.is_some_and(|before| run.began().is_some_and(|began| began < before)) {
+                break;
+            }
             let record = self.read_record(objects).await?;
             let began = match &record {
                 // Release 0.1 wrote no cursor into the record. After a complete run, everything before the end of its
                 // window is queued.
                 Some(record) => {
                     recorded = recorded.max(record.cursor.or(record.complete.then_some(record.to)));
+                    if recorded.is_some() && ended_before.is_none() {
+                        ended_before = run.began().map(|began| began - MAX_RUN);
+                    }
                     Some(record.from)
                 }
                 None => run.began().map(|began| began - model::Window::FIRST),
@@ -174,6 +186,30 @@ mod tests {
             let counted = RunRecord { pages_queued: Some(pages_queued), ..ended.clone() };
             assert_eq!(confirmed_pages(Some(&counted), &[1, 2, 3]), pages_queued);
         }
+    }
+
+    /// Writes the record of a daily run that began at this hour of the day.
+    async fn write_run(store: &Store, hour: i64, cursor: Option<i64>) {
+        let at = |hour| "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hour);
+        let run = RunId::new(at(hour), RunKind::Daily, &format!("request-{hour}"));
+        let record = RunRecord { run, cursor: cursor.map(at), ..record() };
+        crate::manifest::write_record(store, &record).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn cursor_is_restored_from_the_newest_records() {
+        let aws = aws_fake::Aws::start().await;
+        let store = Store::new(aws.config(), aws_fake::BUCKET.to_owned());
+        for hour in 0..50 {
+            write_run(&store, hour, Some(hour - 1)).await;
+        }
+        // The newest one has recorded nothing.
+        write_run(&store, 50, None).await;
+        let read_before = aws.reads().len();
+        let runs = EarlierRuns::list(&store, None).await.unwrap();
+        let restored = runs.restore_cursor().await.unwrap();
+        assert_eq!(restored, "2026-11-23T00:00:00Z".parse().ok());
+        assert_eq!(aws.reads().len() - read_before, 2, "one read for each run ever");
     }
 
     #[test]
