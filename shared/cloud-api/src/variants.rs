@@ -22,6 +22,10 @@ pub enum Completeness {
 }
 
 impl Completeness {
+    /// Content counts as late this long before the end of the wait: receive takes the time of a copy before it writes the
+    /// copy, and needs up to its timeout (2 minutes) for that, while convert files the placeholder when the wait ends.
+    pub const LATE_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
     /// Returns the time for which the item waits for a copy with more content: 24 hours for a placeholder of the history,
     /// whose file follows in another webhook. An unsupported message does not wait, because WhatsApp announces no further
     /// content.
@@ -92,7 +96,9 @@ impl Variants {
         completeness(&self.best().event)
     }
 
-    /// Returns whether the item still waits for a copy with more content.
+    /// Returns whether the item still waits for a copy with more content. Content that is written in the last
+    /// [`LATE_MARGIN`](Completeness::LATE_MARGIN) of this wait becomes an item of its own, because it may be stored after
+    /// this has become false.
     pub fn is_waiting(&self, now: Timestamp) -> bool {
         let waits = |stored: &StoredEvent| now.duration_since(stored.written) < completeness(&stored.event).wait();
         self.completeness() != Completeness::Complete && self.0.iter().any(waits)

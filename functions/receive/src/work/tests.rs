@@ -1,6 +1,7 @@
 use aws::s3::{Condition, Put, Store};
 use aws_fake::{Aws, BUCKET, QUEUE};
-use model::keys;
+use jiff::SignedDuration;
+use model::{ItemId, Sha256, keys};
 use serde_json::{Value, json};
 use source::cloud_api::{AwsMedia, MediaApi};
 
@@ -83,7 +84,7 @@ async fn large_body_is_split_and_every_file_is_queued() {
 async fn event_that_cannot_be_written_costs_only_itself() {
     let aws = Aws::start().await;
     let (receive, store) = receive(&aws);
-    let key = "wamid.1".parse::<model::ItemId>().unwrap().key();
+    let key = "wamid.1".parse::<ItemId>().unwrap().key();
     let damaged = Put { key: &keys::event_awaited(&key), bytes: "?".into(), content_type: "", sha256: None };
     store.put(damaged, Condition::Absent).await.unwrap();
     let task = stored(&receive, pictures(40)).await.to_json().unwrap();
@@ -103,6 +104,38 @@ async fn files_are_queued_while_no_event_can_be_written() {
     aws.fail(None);
     work(&receive, task).await.unwrap();
     assert_eq!(aws.keys(keys::RECEIVED).len(), 100);
+}
+
+/// convert files the placeholder when the wait ends, so content that is written just before that must not have its id.
+#[tokio::test]
+async fn content_near_the_end_of_the_wait_is_a_late_item() {
+    let at: Timestamp = "2026-11-27T09:00:00Z".parse().unwrap();
+    let event = |message: Value| {
+        let message = json!({"from": "447700900123", "id": "wamid.1", "timestamp": "1795166043"})
+            .as_object()
+            .into_iter()
+            .chain(message.as_object())
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<serde_json::Map<_, _>>();
+        let value = json!({"metadata": {"display_phone_number": "351210000001", "phone_number_id": "700"},
+            "messages": [message]});
+        let entry = json!({"id": "900", "changes": [{"field": "messages", "value": value}]});
+        let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string();
+        cloud_api::events(&entries(body.as_bytes(), &PayloadPath::default()).unwrap()).next().unwrap()
+    };
+    let id: ItemId = "wamid.1".parse().unwrap();
+    for (minutes_before, expected) in [(6, id.clone()), (4, cloud_api::late_id(&id)), (-1, cloud_api::late_id(&id))] {
+        let aws = Aws::start().await;
+        let (receive, _) = receive(&aws);
+        let origin = |written| Origin { received: at, written, body: Sha256::of(b""), channel: Channel::Meta };
+        receive.capture.event(&event(json!({"type": "media_placeholder"})), &origin(at)).await.unwrap();
+        let written = at + SignedDuration::from_hours(24) - SignedDuration::from_mins(minutes_before);
+        let content = event(json!({"type": "text", "text": {"body": "x"}}));
+        receive.capture.event(&content, &origin(written)).await.unwrap();
+        assert_eq!(aws.keys(&keys::event_copies(&expected.key())).len(), if expected == id { 2 } else { 1 });
+        assert!(aws.object(&keys::received(written, &expected.key())).is_some(), "{minutes_before} minutes before");
+    }
 }
 
 #[test]

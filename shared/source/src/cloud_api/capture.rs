@@ -89,14 +89,15 @@ impl Capture {
         self.create(&keys::received(origin.written, &id.key()), &entry).await
     }
 
-    /// Returns the id for a complete copy: the message's id, or the late id if the message was filed without content.
+    /// Returns the id for a complete copy: the message's id, or the late id if the message was filed without content, or
+    /// may be filed before the copy is stored.
     async fn id_of_complete(&self, id: &ItemId, written: Timestamp) -> Result<ItemId, SourceError> {
         let key = keys::event_awaited(&id.key());
         let Some(awaited) = self.store.get(&key, OBJECT_LIMIT).await.map_err(unavailable)? else {
             return Ok(id.clone());
         };
         let awaited: Awaited = read(&key, &awaited.bytes)?;
-        if written < awaited.until {
+        if written + Completeness::LATE_MARGIN < awaited.until {
             return Ok(id.clone());
         }
         let copies = copies(&self.store, id).await?;

@@ -21,7 +21,8 @@ pub(super) struct Received {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Awaited {
     pub(super) v: u32,
-    /// End of the wait. Content that arrives later becomes a separate item.
+    /// End of the wait. Content that arrives later, or less than `Completeness::LATE_MARGIN` before, becomes a separate
+    /// item.
     pub(super) until: Timestamp,
 }
 
