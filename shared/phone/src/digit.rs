@@ -37,4 +37,16 @@ mod tests {
             assert_eq!(decimal_digit(c), None, "{c}");
         }
     }
+
+    /// The characters beside the digits of a script have no value.
+    #[test]
+    fn exactly_the_decimal_digits_of_unicode_have_a_value() {
+        let categories = CodePointMapData::<GeneralCategory>::new();
+        for range in categories.iter_ranges_for_value(GeneralCategory::DecimalNumber) {
+            for c in (range.start() - 1..=range.end() + 1).filter_map(char::from_u32) {
+                let (is_digit, value) = (range.contains(&u32::from(c)), decimal_digit(c));
+                assert!(value.is_some() == is_digit && value.is_none_or(|value| value < 10), "{c:?}: {value:?}");
+            }
+        }
+    }
 }
