@@ -20,13 +20,13 @@ use crate::expectations::{self, SHORT};
 /// Returns the items of the sample's day and this many short messages.
 fn day_with_messages(count: usize) -> anyhow::Result<Sample> {
     let mut day: Value = serde_json::from_str(include_str!("../../infra/local/sample/items.json"))?;
-    day["people"]["oliver-of-the-many"] =
+    day["people"]["oliver-short"] =
         json!({"name": "Oliver Marsh", "phone": "+447700900101", "email": "oliver.marsh@example.com"});
     let short = |index: usize| {
         json!({"expect": ["oliver.marsh@example.com"], "item": {
             "id": format!("MANY/{index}"), "messageId": format!("MANY/{index}"), "type": "text",
             "messageTime": "-PT3H", "archivedTime": "-PT2H", "chat": {"id": "33639980011", "type": "individual"},
-            "from": "@oliver-of-the-many", "to": ["@oliver-of-the-many"], "text": format!("Message {index}")}})
+            "from": "@oliver-short", "to": ["@oliver-short"], "text": format!("Message {index}")}})
     };
     if let Some(items) = day["items"].as_array_mut() {
         items.extend((0..count).map(short));

@@ -12,13 +12,13 @@ const width = document.documentElement.clientWidth, wrong = [];
 const name = element => element.tagName + ': ' + element.textContent.trim().slice(0, 40);
 if (document.documentElement.scrollWidth > width) wrong.push('the page is ' + document.documentElement.scrollWidth + ' wide');
 const shown = [...document.querySelectorAll('body *')].filter(element => !element.closest('script'));
-const unseen = element => getComputedStyle(element).clipPath !== 'none';
+const isHidden = element => getComputedStyle(element).clipPath !== 'none';
 for (const element of shown) {
-  if (unseen(element) || unseen(element.closest('thead') ?? element)) continue;
+  if (isHidden(element) || isHidden(element.closest('thead') ?? element)) continue;
   const box = element.getBoundingClientRect();
   if (box.width && (box.left < -0.5 || box.right > width + 0.5)) wrong.push('beyond the edge: ' + name(element));
   if (!element.closest('svg') && getComputedStyle(element).display !== 'inline' && element.scrollWidth > element.clientWidth + 1)
-    wrong.push('too wide for its place: ' + name(element));
+    wrong.push('wider than its box: ' + name(element));
 }
 const rects = [...document.querySelectorAll('td.bar rect')].map(rect => rect.getBoundingClientRect());
 document.documentElement.dataset.measured = JSON.stringify({

@@ -270,7 +270,7 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn dead_letters_help_explains_replay() -> anyhow::Result<()> {
+async fn help_and_missing_deployment_of_dead_letters_are_explained() -> anyhow::Result<()> {
     let test = std::env::current_exe()?;
     let binaries = test.ancestors().nth(2).unwrap_or(&test);
     let mut command = Command::new(binaries.join("archiver"));

@@ -166,7 +166,7 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     assert_eq!(code, Some(1));
     assert!(problems.iter().all(|problem| out.contains(problem)), "{out}");
 
-    // An operator decides that nothing more is needed. This is recorded with the name, and is no longer a failure.
+    // An operator closes the incident. The record has the name, and the incident is no longer a failure.
     let open = run_incidents(&pipeline, &["list", "--open", "--json"]).await?;
     let id = serde_json::from_str::<Value>(&open.1)?["id"].as_str().context("no id")?.to_owned();
     let closing = ["close", &id, "--by", "Ada Auditor", "--reason", "ticket 4711: 2.eml never existed"];

@@ -139,7 +139,7 @@ async fn redrive_returns_tasks_to_their_source_or_the_given_queue() -> anyhow::R
         assert_eq!((attribute("stage"), attribute("reason")), (Some("import"), Some("unmapped")));
     }
 
-    // These dead letters were sent by import and have no source queue, so a redrive without a destination moves none.
+    // These dead letters were sent by import and have no source queue, so a redrive without a destination moves nothing.
     let task = sqs.redrive(None).await?;
     assert_eq!((task.status(), task.failure_reason()), (Some("FAILED"), Some("CouldNotDetermineMessageSource")));
     assert_eq!(bodies(&sqs.wait_for_dead_letters(ITEMS).await?), bodies(&unmapped));

@@ -205,7 +205,7 @@ async fn prepare_hostile_days(pipeline: &Pipeline) -> anyhow::Result<Timestamp> 
     for (days, window_days) in [(12_i32, 15_i32), (9, 12), (3, 9), (1, 3)] {
         let at = now - DAY * days;
         let run = RunId::new(at, RunKind::Daily, "seed");
-        // The id of a run has no fractions of a second.
+        // The id of a run has whole seconds.
         let to = at + SignedDuration::from_secs(1);
         let window = Window::between(now - DAY * window_days, to)?;
         let record = RunRecord { complete: true, ended: Some(at), ..RunRecord::begun(run, window) };

@@ -7,6 +7,7 @@ use std::{
 };
 
 use archiver::connection::{MAPPING, parameter};
+use mailbox::MailboxSettings;
 use runtime::{LogLevel, Variables};
 use serde_json::{Value, json};
 
@@ -110,6 +111,17 @@ fn function_variables_match_the_template() {
     }
 }
 
+/// Parameters of a deployment without which a function does not start.
+const GIVEN: [(&str, &str); 7] = [
+    ("ArchiveDomain", "archive.example.com"),
+    ("ArchiverUrl", "https://archive.example.com/api"),
+    ("ExportTimeZone", "Europe/Copenhagen"),
+    ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
+    ("GraphTenantId", "contoso.onmicrosoft.com"),
+    ("ImapDomains", "example.com"),
+    ("TimeZone", "Europe/Copenhagen"),
+];
+
 /// Returns the environment of a function in a deployment with these parameters.
 fn environment_values(
     template: &Template,
@@ -148,15 +160,7 @@ fn read_settings(binary: &str, values: &BTreeMap<String, String>) -> Result<(), 
 #[test]
 fn function_starts_with_every_allowed_parameter_value() {
     let template = Template::read();
-    let given = BTreeMap::from([
-        ("ArchiveDomain", "archive.example.com"),
-        ("ArchiverUrl", "https://archive.example.com/api"),
-        ("ExportTimeZone", "Europe/Copenhagen"),
-        ("GraphClientId", "11111111-2222-3333-4444-555555555555"),
-        ("GraphTenantId", "contoso.onmicrosoft.com"),
-        ("ImapDomains", "example.com"),
-        ("TimeZone", "Europe/Copenhagen"),
-    ]);
+    let given = BTreeMap::from(GIVEN);
     let mut deployments = vec![given.clone()];
     for (name, parameter) in template.section("Parameters") {
         for value in parameter["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -264,8 +268,18 @@ fn queue_visibility_is_six_times_the_function_timeout() {
 
 #[test]
 fn import_concurrency_matches_graphs_mailbox_limit() {
+    /// "Throttling limits for Outlook service resources" in Microsoft's documentation of Graph.
+    const CONCURRENT_REQUESTS_PER_MAILBOX: usize = 4;
     let template = Template::read();
-    assert_eq!(template.section("Parameters")["ImportConcurrency"]["Default"], 4);
+    let concurrency = template.section("Parameters")["ImportConcurrency"]["Default"].as_u64().expect("no default");
+    let concurrency = usize::try_from(concurrency).expect("the number is too large");
+    let import = template.functions().into_iter().find(|(binary, ..)| *binary == "import");
+    let (_, _, properties) = import.expect("no function import");
+    let values = environment_values(&template, properties, &BTreeMap::from(GIVEN));
+    let variables = Variables::from_values(import::VARIABLES, |name| values.get(name).cloned());
+    let settings = import::Settings::read(&variables).unwrap_or_else(|error| panic!("{error}"));
+    let MailboxSettings::Graph(graph) = settings.mailbox else { panic!("the default mail system is not Graph") };
+    assert_eq!(concurrency * graph.config.requests_per_mailbox, CONCURRENT_REQUESTS_PER_MAILBOX);
 }
 
 #[test]
