@@ -11,6 +11,7 @@ mod bounds;
 mod chat;
 mod error;
 mod examine;
+mod html;
 mod journal;
 mod kind;
 mod mail;

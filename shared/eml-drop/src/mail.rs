@@ -1,12 +1,14 @@
 //! Reads a mail as an item.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
-use mail_parser::Message;
+use mail_parser::{Message, MessagePart, PartType};
 use model::{Deletion, Item, ItemId, Kind, MailFact, MailField, Sha256};
 use serde_json::Value;
 
 use crate::{
-    MailError, Profile, attachments, bounds, chat, journal, kind,
+    MailError, Profile, attachments, bounds, chat, html, journal, kind,
     parse::{field, parse, parse_body, value},
     people,
 };
@@ -181,10 +183,27 @@ fn fields(mail: &Message<'_>) -> Vec<MailField> {
         .collect()
 }
 
-/// Returns all texts of a mail, one after the other; HTML only if there is no plain text.
+/// Returns all texts of a mail, one after the other; HTML only where there is no plain text, or where a plain text is
+/// blank.
 fn text(mail: &Message<'_>) -> Option<String> {
-    let texts = (0..mail.text_body_count()).filter_map(|place| mail.body_text(place));
-    let texts: Vec<String> = texts.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).collect();
-    let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
-    (!text.is_empty()).then_some(text)
+    let parts = |places: &[u32]| joined(places.iter().filter_map(|place| mail.parts.get(*place as usize)));
+    // A part that has no other form is in both lists.
+    let in_html: HashSet<u32> = mail.html_body.iter().copied().collect();
+    let mut replaced = mail.text_body.iter().filter(|place| !in_html.contains(place));
+    let has_blank = replaced.any(|place| parts(&[*place]).is_none());
+    let html = || parts(&mail.html_body);
+    if has_blank { html() } else { parts(&mail.text_body).or_else(html) }
+}
+
+/// Joins the texts of parts; `None` if nothing in them is visible.
+fn joined<'a>(parts: impl Iterator<Item = &'a MessagePart<'a>>) -> Option<String> {
+    let texts = parts.filter_map(|part| match &part.body {
+        PartType::Text(text) => Some(text.replace("\r\n", "\n")),
+        PartType::Html(html) => Some(html::text(html)),
+        _ => None,
+    });
+    let texts: Vec<String> = texts.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()).collect();
+    let is_visible = |c: char| !c.is_whitespace() && !"\u{ad}\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}".contains(c);
+    let text = texts.join("\n");
+    text.contains(is_visible).then_some(text)
 }

@@ -96,6 +96,35 @@ fn files_keep_their_bytes_and_the_mail_is_the_evidence() {
 }
 
 #[test]
+fn html_is_the_text_where_the_plain_text_is_blank() {
+    let text = |parts: &str| {
+        let mail = lines(&format!(
+            "Date: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: Ana <ana@bank.example>\nTo: bo@bank.example\nMessage-ID: <1@x>\n\
+             MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n"
+        ));
+        item_of(&mail, &Profile::generic("").unwrap()).unwrap()["text"].as_str().map(str::to_owned)
+    };
+    let alternative = |plain: &str, html: &str| {
+        format!(
+            "--b\nContent-Type: multipart/alternative; boundary=c\n\n--c\nContent-Type: text/plain; charset=utf-8\n\n{plain}\n\
+             --c\nContent-Type: text/html\n\n{html}\n--c--\n"
+        )
+    };
+    let note = "--b\nContent-Type: text/plain\n\nDisclaimer\n";
+    for blank in ["", " ", "\u{a0}\u{200b}", "\n\n"] {
+        let parts = alternative(blank, "<table><tr><td>Sell</td><td>100</td></tr></table>");
+        assert_eq!(text(&parts).as_deref(), Some("Sell 100"), "{blank:?}");
+        assert_eq!(text(&format!("{parts}{note}")).as_deref(), Some("Sell 100\nDisclaimer"), "{blank:?}");
+    }
+    assert_eq!(text(&alternative("Sell", "<p>Sell</p>")).as_deref(), Some("Sell"));
+    assert_eq!(text(&alternative(" ", "<p>&nbsp;</p>")), None);
+    assert_eq!(
+        text(&format!("--b\nContent-Type: text/html\n\n<p>Sell</p>\n{note}")).as_deref(),
+        Some("Sell\nDisclaimer")
+    );
+}
+
+#[test]
 fn encrypted_and_unreadable_mails_say_why() {
     let plain = |from: &str, to: &str| item_of(&lines(&PLAIN.replace(from, to)), &Profile::telemessage()).err();
     let encrypted = plain("X-TELEMESSAGE-Status", "X-TELEMESSAGE-ENC-DATAKEY");
