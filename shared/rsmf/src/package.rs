@@ -222,7 +222,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
             self.ids.entry(identity(item)).and_modify(|unique| *unique = None).or_insert(Some(id));
         }
         for event in &drafts.events {
-            self.write_event(event, drafts.is_statement, sender)?;
+            self.write_event(event, drafts.is_statement)?;
         }
         Ok(())
     }
@@ -230,8 +230,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
     /// Adds an item's participants as members of the conversation, except those who joined later.
     fn join_members(&mut self, item: &Item, sender: usize, events: &[Event]) {
         for event in events.iter().filter(|event| event.kind == EventType::Join) {
-            let joined = event.participant.strip_prefix('p').and_then(|number| number.parse::<usize>().ok());
-            self.members.seen.extend(joined.and_then(|number| number.checked_sub(1)));
+            self.members.seen.extend(People::number_of(&event.participant));
         }
         self.members.add(sender);
         if item.to != self.last_recipients {
@@ -246,7 +245,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         }
     }
 
-    fn write_event(&mut self, event: &Event, is_statement: bool, sender: usize) -> Result<(), PackageError> {
+    fn write_event(&mut self, event: &Event, is_statement: bool) -> Result<(), PackageError> {
         let json = serde_json::to_vec(event)?;
         if self.count > 0 {
             self.events.write_all(b",\n")?;
@@ -256,7 +255,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
         self.hasher.update(&json);
         self.events_bytes += json.len() as u64;
         self.events.write_all(&json)?;
-        self.text.write_all(text::event(event, is_statement, sender, &self.people).as_bytes())?;
+        self.text.write_all(text::event(event, is_statement, &self.people).as_bytes())?;
         Ok(())
     }
 

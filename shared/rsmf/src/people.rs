@@ -58,6 +58,11 @@ impl People {
         id(self.number(participant))
     }
 
+    /// Returns the index of the participant with an id in the manifest.
+    pub(crate) fn number_of(id: &str) -> Option<usize> {
+        id.strip_prefix('p')?.parse::<usize>().ok()?.checked_sub(1)
+    }
+
     pub(crate) fn display(&self, number: usize) -> &str {
         self.list.get(number).map_or("", |person| &person.participant.display)
     }

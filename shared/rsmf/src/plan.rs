@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use message::write::{identity, referred};
-use model::{Item, Kind, Sha256};
+use model::{Captured, Kind, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::{conversation::conversation, event::events_of};
@@ -18,6 +18,11 @@ pub struct Record {
     pub conversation: Sha256,
     /// Time at which the item was sent.
     pub time: Timestamp,
+    /// Time at which the source received the item: the order of items of the same time.
+    pub archived: Timestamp,
+    /// For an item of a chat export, its line: the order of items of the same export and time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The identity of the message.
     pub identity: Sha256,
     /// The identity of the message that the item acts on or replies to, if it is certain.
@@ -34,11 +39,14 @@ pub struct Record {
 
 impl Record {
     /// Creates the record of an item whose stored message has this length.
-    pub fn of(item: &Item, bytes: u64) -> Self {
+    pub fn of(captured: &Captured, bytes: u64) -> Self {
+        let item = &captured.item;
         Self {
             key: Sha256::of(item.id.as_str().as_bytes()),
             conversation: conversation(item),
             time: item.message_time,
+            archived: item.archived_time,
+            line: item.upload.as_ref().and_then(|_| export_line(&captured.evidence)),
             identity: identity(item),
             refers_to: referred(item),
             is_action: matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote),
@@ -80,7 +88,7 @@ pub struct PlannedFile {
     pub part: u32,
     /// The number of files of the conversation's day.
     pub parts: u32,
-    /// Ordered by time.
+    /// Ordered by time, then as the source ordered them.
     pub units: Vec<Unit>,
 }
 
@@ -89,12 +97,27 @@ pub struct PlannedFile {
 pub struct Unit {
     /// The item.
     pub item: usize,
-    /// Edits, deletions, reactions and votes, ordered by time.
+    /// Edits, deletions, reactions and votes, ordered as the units are.
     pub folded: Vec<usize>,
 }
 
-fn sort_key(record: &Record) -> (&[u8; 32], Timestamp, &[u8; 32]) {
-    (record.conversation.as_bytes(), record.time, record.key.as_bytes())
+/// Returns the line of an item of a chat export.
+fn export_line(evidence: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Evidence {
+        export: Export,
+    }
+    #[derive(Deserialize)]
+    struct Export {
+        line: u64,
+    }
+    Some(serde_json::from_slice::<Evidence>(evidence).ok()?.export.line)
+}
+
+/// Sources give times in seconds, and phones export them in minutes. Therefore items of the same time are in the order
+/// of their source: another order would change which question an answer belongs to.
+fn sort_key(record: &Record) -> (&[u8; 32], Timestamp, Timestamp, Option<u64>, &[u8; 32]) {
+    (record.conversation.as_bytes(), record.time, record.archived, record.line, record.key.as_bytes())
 }
 
 /// Distributes records to files. Each record is in exactly one unit. An item is folded only if its target is certain:

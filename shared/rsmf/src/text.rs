@@ -14,7 +14,7 @@ pub(crate) const LEGEND: &str =
     "Lines that begin with \"|\" are the words of participants. All other lines are written by the archive.\r\n\r\n";
 
 /// Writes an event as lines. `is_statement`: the archive wrote the body, and has marked the words of participants in it.
-pub(crate) fn event(event: &Event, is_statement: bool, participant: usize, people: &People) -> String {
+pub(crate) fn event(event: &Event, is_statement: bool, people: &People) -> String {
     let mut out = String::with_capacity(event.body.len() + 256);
     let time = event.timestamp;
     let kind = match event.kind {
@@ -23,7 +23,9 @@ pub(crate) fn event(event: &Event, is_statement: bool, participant: usize, peopl
         EventType::Leave => " [left]",
         EventType::Unknown => " [unrecognized kind of message]",
     };
-    line(&mut out, &format!("{time} {}{kind}:", people.display(participant)));
+    // The participant who joined or left, not the one who added or removed that participant.
+    let participant = People::number_of(&event.participant).map(|number| people.display(number));
+    line(&mut out, &format!("{time} {}{kind}:", participant.unwrap_or(&event.participant)));
     for text in lines(&event.body) {
         let mark = if is_statement { "" } else { MARK };
         line(&mut out, &format!("{mark}{text}"));

@@ -129,6 +129,10 @@ fn members_join_and_leave() {
     let [bob, cy, client] = ["Bob", "Cy", "Client"].map(|name| event_participant(&file.manifest, name));
     assert_eq!(who, [bob.clone(), cy, client.clone(), client, bob.clone()]);
     assert_eq!(facts(&file.events()[1], "Part of the event").len(), 1);
+    // The lines of the text name the same participants.
+    let lines: Vec<_> = file.text.lines().filter(|line| line.ends_with("ed]:") || line.ends_with("[left]:")).collect();
+    let named: Vec<_> = lines.iter().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(named, ["Bob [joined]:", "Cy [joined]:", "Client [left]:", "Bob [left]:"]);
     let conversation = &file.manifest["conversations"][0];
     assert_eq!(conversation["type"], "channel");
     let members = conversation["participants"].as_array().unwrap();

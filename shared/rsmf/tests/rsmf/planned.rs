@@ -44,6 +44,43 @@ fn day_above_the_limit_is_split() {
 }
 
 #[test]
+fn items_of_the_same_time_are_in_the_order_of_their_source() {
+    let texts = |items: &[Item]| -> Vec<String> {
+        export(items)[0].events().iter().map(|event| event["body"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: Vec<String> = (0..10).map(|number| format!("{number}")).collect();
+    let same_time = "2026-11-20T09:00:00Z";
+    // The ids' hashes have another order than the lines, and than the times of receipt.
+    let exported = |number: u32| {
+        let upload = json!({"owner": "ada@bank.example", "file": "chat.txt"});
+        item(
+            number,
+            "text",
+            json!({"text": format!("{number}"), "messageTime": same_time, "upload": upload,
+                                    "export": {"file": "chat.txt", "line": number + 1}}),
+        )
+    };
+    assert_eq!(texts(&(0..10).rev().map(exported).collect::<Vec<_>>()), expected);
+    let received = |number: u32| {
+        let archived = format!("2026-11-20T09:00:01.{number:03}Z");
+        item(number, "text", json!({"text": format!("{number}"), "messageTime": same_time, "archivedTime": archived}))
+    };
+    assert_eq!(texts(&(0..10).rev().map(received).collect::<Vec<_>>()), expected);
+    // The last of several edits of the same second is the text.
+    let mut items = vec![item(99, "text", json!({"text": "first"}))];
+    items.extend((0..10).rev().map(|number| {
+        let archived = format!("2026-11-20T10:00:01.{number:03}Z");
+        item(
+            number,
+            "edit",
+            json!({"text": format!("{number}"), "target": target(99, client()),
+                                    "messageTime": "2026-11-20T10:00:00Z", "archivedTime": archived}),
+        )
+    }));
+    assert_eq!(texts(&items), ["9"]);
+}
+
+#[test]
 fn reaction_on_an_uncertain_message_is_an_event() {
     let react =
         |number, target: Value| item(number, "reaction", json!({"reaction": {"emoji": "👍"}, "target": target}));
@@ -141,7 +178,7 @@ fn archive_ids(event: &Value) -> Vec<String> {
 
 #[test]
 fn record_has_no_content() {
-    let record = Record::of(&item(1, "text", json!({"text": "very secret"})).captured.item, 1);
+    let record = Record::of(&item(1, "text", json!({"text": "very secret"})).captured, 1);
     let written = format!("{record:?}{}", serde_json::to_string(&record).unwrap());
     for content in ["secret", "Client", "4520123457", "WA-1"] {
         assert!(!written.contains(content), "{written}");

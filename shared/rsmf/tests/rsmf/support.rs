@@ -77,7 +77,7 @@ impl Written {
 }
 
 fn records(items: &[Item]) -> Vec<Record> {
-    items.iter().map(|item| Record::of(&item.captured.item, 2_000)).collect()
+    items.iter().map(|item| Record::of(&item.captured, 2_000)).collect()
 }
 
 pub(crate) fn plan_of(items: &[Item], limits: Limits) -> Vec<PlannedFile> {

@@ -90,6 +90,8 @@ mod tests {
                 key: Sha256::of(&number.to_le_bytes()),
                 conversation,
                 time: Timestamp::UNIX_EPOCH,
+                archived: Timestamp::UNIX_EPOCH,
+                line: None,
                 identity: conversation,
                 refers_to: None,
                 is_action: false,

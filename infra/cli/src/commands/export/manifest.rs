@@ -294,6 +294,8 @@ mod tests {
                 key: digest(number),
                 conversation: digest(0),
                 time: Timestamp::UNIX_EPOCH,
+                archived: Timestamp::UNIX_EPOCH,
+                line: None,
                 identity: digest(number),
                 refers_to: target.map(digest),
                 is_action: target.is_some(),

@@ -303,7 +303,7 @@ async fn inspect(
     if !named && !item.participants().any(|participant| participant.email.as_ref().is_some_and(is_mailbox)) {
         return Ok(not_exported(NotExportedReason::MailboxUndecided, None));
     }
-    let record = Record::of(item, message.bytes);
+    let record = Record::of(&captured, message.bytes);
     Ok(Found::Item(Box::new((SurveyedItem { record, message }, captured))))
 }
 
