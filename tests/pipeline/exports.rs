@@ -42,7 +42,7 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
     let pipeline =
         Pipeline::start(ItemSource::ChatExports("Europe/Copenhagen"), MailSystem::Maildir(vec![OWNER.to_owned()]), &[])
             .await?;
-    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Team.txt"), chat).await?;
+    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with T\u{e9}am.txt"), chat).await?;
     let fetched = pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!((fetched.listed, pipeline.mail(OWNER)?.len()), (6, 6));
 
@@ -57,9 +57,10 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
         assert!(body.contains(text.as_str()), "{body}");
     }
 
-    // The chat has grown and is exported again under the same name: only new messages are filed.
+    // The chat has grown and is exported again under the same name, which another computer writes decomposed: only new
+    // messages are filed.
     let longer_chat = format!("{chat}22/11/2026, 08:00 - Ada: one more\n");
-    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Team.txt"), longer_chat).await?;
+    pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Te\u{301}am.txt"), longer_chat).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(OWNER)?.len(), 7);
     assert!(pipeline.dead_letters().await?.is_empty());

@@ -4,13 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::AhoCorasick;
 
-use crate::{marker::named, messages, package::Package};
+use crate::{
+    marker::{Proof, named},
+    messages,
+    package::Package,
+};
 
 /// Minimum length of a file's name that is searched for within a text.
 const MIN_NAME_IN_TEXT_CHARS: usize = 5;
 
+/// Maximum number of places in the text where a file's name may be. It bounds the work for names that contain each
+/// other; a chat has fewer.
+const MAX_PLACES: usize = 1_000_000;
+
 /// The files that messages name, and the files that no message names.
 pub(crate) struct Attachments {
+    /// The files that messages name in a phone's form.
+    pub(crate) in_form: BTreeSet<usize>,
     /// The file whose name occurs within the text of a message, by the message's index.
     pub(crate) named_in_text: BTreeMap<usize, usize>,
     /// The files that no message names.
@@ -21,13 +31,19 @@ impl Attachments {
     /// Finds the files that messages name in the way phones do, then the others anywhere in a text: the first message
     /// that contains the name gets the file, and keeps its complete text.
     pub(crate) fn of(chat: &messages::Chat, package: Option<&Package>) -> Self {
-        let Some(package) = package else { return Self { named_in_text: BTreeMap::new(), unnamed: Vec::new() } };
+        let Some(package) = package else {
+            return Self { in_form: BTreeSet::new(), named_in_text: BTreeMap::new(), unnamed: Vec::new() };
+        };
+        let sent = || chat.messages.iter().enumerate().filter(|(_, message)| message.sender.is_some());
+        let file_of = |message: &messages::Message, proof| {
+            named(&chat.text[message.body.clone()], package, proof).map(|named| named.file)
+        };
+        let in_form: BTreeSet<usize> = sent().filter_map(|(_, message)| file_of(message, Proof::Form)).collect();
         let mut used = BTreeSet::new();
         let mut has_no_file = vec![true; chat.messages.len()];
-        for (place, message) in chat.messages.iter().enumerate() {
-            let body = &chat.text[message.body.clone()];
-            if let Some(named) = named(body, package).filter(|_| message.sender.is_some()) {
-                used.insert(named.file);
+        for (place, message) in sent() {
+            if let Some(file) = file_of(message, Proof::NameOf(&in_form)) {
+                used.insert(file);
                 has_no_file[place] = false;
             }
         }
@@ -41,7 +57,7 @@ impl Attachments {
         if let Ok(finder) = AhoCorasick::new(long.iter().map(|file| package.name(*file)))
             && !long.is_empty()
         {
-            for found in finder.find_overlapping_iter(&chat.text) {
+            for found in finder.find_overlapping_iter(&chat.text).take(MAX_PLACES) {
                 let file = long[found.pattern().as_usize()];
                 let before = chat.text[..found.start()].chars().next_back();
                 let after = chat.text[found.end()..].chars().next();
@@ -57,6 +73,6 @@ impl Attachments {
             }
         }
         let unnamed = remaining.into_iter().filter(|file| !used.contains(file)).collect();
-        Self { named_in_text, unnamed }
+        Self { in_form, named_in_text, unnamed }
     }
 }

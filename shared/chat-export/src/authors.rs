@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{attachments::Attachments, content, marker, messages, package::Package};
+use crate::{attachments::Attachments, content, marker, messages, package::Package, senders::Doubt};
 
 /// Returns for each sender whether a person wrote under the name, and whether the chat has an event that only groups
 /// have.
 ///
-/// iPhones put a group's name before notices of WhatsApp, and a mark after it.
+/// iPhones put a group's name before notices of WhatsApp, and a mark after it. A name before a single colon that may be
+/// the beginning of a notice is not a person's.
 pub(crate) fn authors(
     chat: &messages::Chat,
     package: Option<&Package>,
@@ -30,7 +31,9 @@ pub(crate) fn authors(
             continue;
         };
         let file = attachments.named_in_text.contains_key(&place)
-            || package.is_some_and(|package| marker::named(body, package).is_some());
+            || package.is_some_and(|package| {
+                marker::named(body, package, marker::Proof::NameOf(&attachments.in_form)).is_some()
+            });
         // An iPhone's export begins with the note about encryption, which in Japanese or Thai is one word.
         let words = if place == 0 { 0 } else { content::MAX_MARKER_WORDS };
         let by_whatsapp = content::is_notice(body) || (chat.brackets && content::is_marked_sentence(body, words));
@@ -39,7 +42,7 @@ pub(crate) fn authors(
             group_event |= content::is_group_event(body);
         } else if !file && chat.brackets && body.starts_with('\u{200e}') {
             lines[sender].short = true;
-        } else {
+        } else if message.doubt != Some(Doubt::Sentence) {
             lines[sender].by_person = true;
         }
     }

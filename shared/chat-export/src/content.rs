@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::LazyLock,
 };
 
@@ -11,11 +11,11 @@ use model::{
 };
 
 use crate::{
-    marker,
+    marker::{self, Proof},
     marks::{folded, is_mark, is_space, trim, words},
     media,
     package::Package,
-    words::{LANGUAGES, Language},
+    words::{self, LANGUAGES, Language, phrase_key},
 };
 
 /// The content of a message, as far as it was recognized.
@@ -51,7 +51,8 @@ pub(crate) struct File {
 /// Context of a message.
 #[derive(Default)]
 pub(crate) struct MessageContext<'a> {
-    pub(crate) package: Option<&'a Package>,
+    /// The export's files, and those that a message names in a phone's form.
+    pub(crate) package: Option<(&'a Package, &'a BTreeSet<usize>)>,
     /// The file whose name occurs within the text.
     pub(crate) named_in_text: Option<usize>,
     /// `true` if the export is from an iPhone, where a mark precedes notices of WhatsApp.
@@ -116,8 +117,8 @@ impl Content {
     pub(crate) fn sent(body: &str, context: &MessageContext<'_>) -> Self {
         let body = unix_lines(body);
         let edited = is_edited(&body);
-        if let Some(package) = context.package
-            && let Some(content) = with_file(&body, package, context.named_in_text)
+        if let Some((package, in_form)) = context.package
+            && let Some(content) = with_file(&body, package, in_form, context.named_in_text)
         {
             return Self { edited, ..content };
         }
@@ -182,17 +183,18 @@ pub(crate) fn is_group_event(line: &str) -> bool {
     call(line).is_none() && event(line).is_some()
 }
 
+/// Returns whether a text is one that WhatsApp writes directly after a sender's name: that a message was deleted, a call,
+/// or an Android phone's words for a file. Before an iPhone's words for a file there may be a person's words.
+pub(crate) fn is_own_words(text: &str) -> bool {
+    match phrase(text) {
+        Some(content) => content.kind == Some(Kind::Delete) || bracketed(text).is_some(),
+        None => deleted_by_admin(text).is_some() || call(text).is_some() || android_file_name(text).is_some(),
+    }
+}
+
 /// Replaces an iPhone's CR LF by LF.
 fn unix_lines(body: &str) -> Cow<'_, str> {
     if body.contains("\r\n") { body.replace("\r\n", "\n").into() } else { body.into() }
-}
-
-/// Returns the form in which phrases are compared: without the angle brackets and the full stop that some versions
-/// write.
-fn phrase_key(text: &str) -> String {
-    let key = folded(text);
-    let key = key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(&key);
-    key.trim().trim_end_matches('.').to_owned()
 }
 
 fn any_language(text: &str, words: impl Fn(&'static Language) -> &'static [&'static str]) -> bool {
@@ -206,8 +208,14 @@ fn is_edited(body: &str) -> bool {
 }
 
 /// Recognizes a message that names a file of the zip.
-fn with_file(body: &str, package: &Package, named_in_text: Option<usize>) -> Option<Content> {
-    let (place, marker, text) = match (marker::named(body, package), named_in_text) {
+fn with_file(
+    body: &str,
+    package: &Package,
+    in_form: &BTreeSet<usize>,
+    named_in_text: Option<usize>,
+) -> Option<Content> {
+    let named = marker::named(body, package, Proof::NameOf(in_form));
+    let (place, marker, text) = match (named, named_in_text) {
         (Some(named), _) => (named.file, Some(named.marker), named.caption),
         (None, Some(place)) => (place, None, body.to_owned()),
         (None, None) => return None,
@@ -228,11 +236,7 @@ fn missing_file(body: &str, iphone: bool) -> Option<Content> {
             ..Content::default()
         })
     };
-    let first = trim(body.lines().next().unwrap_or_default());
-    if let Some((name, word)) = first.strip_suffix(')').and_then(|inner| inner.rsplit_once('('))
-        && (body.starts_with('\u{200e}') || any_language(word, |language| language.file_attached))
-        && !iphone
-    {
+    if let Some(name) = android_file_name(body).filter(|_| !iphone) {
         return found(name);
     }
     // An iPhone puts a mark before its own words; a person does not.
@@ -242,6 +246,13 @@ fn missing_file(body: &str, iphone: bool) -> Option<Content> {
         let (_, name) = line[at..].strip_suffix('>')?.split_once([':', '：'])?;
         found(name)
     })
+}
+
+/// Returns the name in an Android phone's words for a file: `NAME (file attached)`, or a mark and `NAME (word)`.
+fn android_file_name(body: &str) -> Option<&str> {
+    let first = trim(body.lines().next().unwrap_or_default());
+    let (name, word) = first.strip_suffix(')')?.rsplit_once('(')?;
+    (body.starts_with('\u{200e}') || words::is_file_attached(word)).then_some(name)
 }
 
 /// Recognizes repeated words in angle brackets: they represent files that were not exported.

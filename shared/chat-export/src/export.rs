@@ -24,6 +24,7 @@ use crate::{
     name::{self, Hash, Ids},
     package::Package,
     people::{self, People, Recipients},
+    senders::Doubt,
     summary::{self, Summary},
 };
 
@@ -121,7 +122,8 @@ impl Export {
         // One day later: the phone may have been east of the configured zone.
         let uploaded = file.archived_time.to_zoned(zone.clone()).date();
         let limits = Limits::until(uploaded.saturating_add(1.day()));
-        let chat_name = name::chat_name(file.file_name);
+        let composed_name = name::composed(file.file_name);
+        let chat_name = name::chat_name(&composed_name);
         let names = known.iter().filter_map(people::ListedPerson::name).chain(chat_name.as_deref());
         let external = ExternalFacts { limits, configured: *date_order };
         let chat = messages::Chat::split(messages::decode(text)?, names, external)?;
@@ -131,7 +133,7 @@ impl Export {
         let senders =
             people::Senders { names: &chat.senders, wrote: &wrote, chat_name: chat_name.as_deref(), group_event };
         let people = People::gather(&senders, &known, file.owner, *recipients);
-        let item_chat = describe_chat(file.owner, file.file_name, chat_name, &people, group_event);
+        let item_chat = describe_chat(file.owner, &composed_name, chat_name, &people, group_event);
         let (ids, places) = identity::identify(&chat, &attachments, package.as_ref(), &id_form)?;
         Ok(Self {
             ids,
@@ -238,7 +240,7 @@ impl Export {
 
     fn message_context(&self, place: usize, sender: usize) -> MessageContext<'_> {
         MessageContext {
-            package: self.package.as_ref(),
+            package: self.package.as_ref().map(|package| (package, &self.attachments.in_form)),
             named_in_text: self.attachments.named_in_text.get(&place).copied(),
             iphone: self.chat.brackets,
             by_whatsapp: !self.wrote[sender],
@@ -344,6 +346,15 @@ impl Export {
         if message.is_some_and(|message| message.out_of_order) {
             notes.push(OUT_OF_ORDER.to_owned());
         }
+        if let Some(doubt) = message.and_then(|message| message.doubt) {
+            notes.push(
+                match doubt {
+                    Doubt::Sentence => MAY_BE_A_NOTICE,
+                    Doubt::Continuation => MAY_BE_PART_OF_THE_NAME,
+                }
+                .to_owned(),
+            );
+        }
         notes
     }
 
@@ -377,6 +388,12 @@ impl fmt::Debug for Export {
 /// The note in a mail whose message is out of order.
 const OUT_OF_ORDER: &str = "the time is earlier than that of a message above it in the export: this may be part of a \
                             pasted chat, and then its sender is not proven";
+
+/// The notes in a mail whose sender is not proven.
+const MAY_BE_A_NOTICE: &str = "the sender is not proven: the words before the first colon may be the beginning of a \
+                               line that WhatsApp wrote itself";
+const MAY_BE_PART_OF_THE_NAME: &str = "the sender is not proven: all messages of the sender begin with the same words \
+                                       and a colon, which may be part of the name";
 
 /// The id of a message's attachment: it has at most one.
 const ATTACHMENT: &str = "1";

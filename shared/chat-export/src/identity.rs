@@ -52,7 +52,7 @@ pub(crate) fn identify(
 fn fingerprint(chat: &messages::Chat, message: &Message) -> Sha256 {
     let whole = &chat.text[message.whole.clone()];
     let split = message.time.and_then(|_| senders::first_split(messages::first_line(whole)));
-    let (sender, skip) = split.map_or(("", 0), |split| (split.name, split.skip));
+    let (sender, skip) = split.unwrap_or_default();
     let mut bytes = format!("{}\n{}\n{sender}\n", message.written, sender.len()).into_bytes();
     bytes.extend(whole[skip..].trim_end().as_bytes());
     Sha256::of(&bytes)

@@ -44,6 +44,6 @@ mod words;
 pub use dates::{DateOrder, DayOrder, OrderEvidence};
 pub use error::{AttachmentError, ExportError};
 pub use export::{Export, ExportFile, Settings};
-pub use name::{file_id, locate};
+pub use name::{composed, file_id, locate};
 pub use people::Recipients;
 pub use summary::Summary;

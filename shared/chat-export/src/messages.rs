@@ -11,7 +11,7 @@ use crate::{
     head::{Beginning, HeadShapes},
     limits,
     marks::trim,
-    senders::Senders,
+    senders::{Doubt, Senders},
 };
 
 /// A message of the chat, or a line of WhatsApp's own.
@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) written: String,
     /// Index of its sender in [`Chat::senders`]. `None` for a notice of WhatsApp.
     pub(crate) sender: Option<usize>,
+    /// The reason why the sender is not proven.
+    pub(crate) doubt: Option<Doubt>,
     /// Sender and text, without the last line's end.
     pub(crate) whole: Range<usize>,
     /// Its text.
@@ -87,6 +89,7 @@ impl Chat {
                 time: None,
                 written: String::new(),
                 sender: None,
+                doubt: None,
                 whole: fragment.clone(),
                 body: fragment,
                 suspicious: Vec::new(),
@@ -94,13 +97,13 @@ impl Chat {
             });
         }
         for (start, whole) in starts.into_iter().zip(wholes) {
-            let (sender, body) = match known.split(first_line(&whole)) {
-                Some(split) => (Some(senders.place(split.name)), whole.start + split.skip..whole.end),
-                None => (None, whole.clone()),
+            let (sender, doubt, body) = match known.split(first_line(&whole)) {
+                Some(split) => (Some(senders.place(split.name)), split.doubt, whole.start + split.skip..whole.end),
+                None => (None, None, whole.clone()),
             };
             let (line, time, written) = (start.line, Some(start.time), start.written);
             let suspicious = Vec::new();
-            messages.push(Message { line, time, written, sender, whole, body, suspicious, out_of_order: false });
+            messages.push(Message { line, time, written, sender, doubt, whole, body, suspicious, out_of_order: false });
         }
         // An iPhone's export has LF within a text, so no message that begins after CR LF was pasted.
         if !(brackets && after_crlf) {

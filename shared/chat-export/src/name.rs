@@ -1,5 +1,6 @@
 //! Ids of items, and the facts in the name of a file.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use model::{IdError, ItemId, MailboxAddress};
 use percent_encoding::percent_decode_str;
 
@@ -12,10 +13,19 @@ use crate::{
 /// The number of hash digits at the end of an id.
 pub(crate) const HASH_DIGITS: usize = 20;
 
-/// The ids of one file's items: `export/<owner>/<file name>#<hash>`, owner and file name escaped as in a URL.
+/// The ids of one file's items: `export/<owner>/<file name>#<hash>`, owner and file name escaped as in a URL, the file
+/// name [`composed`].
 #[derive(Clone)]
 pub(crate) struct Ids {
     prefix: String,
+    owner: MailboxAddress,
+    file_name: String,
+}
+
+/// Returns a file's name in Unicode's composed form (NFC). Computers write the same name composed or decomposed, and a
+/// chat must have the same ids under both.
+pub fn composed(file_name: &str) -> String {
+    ComposingNormalizerBorrowed::new_nfc().normalize(file_name).into_owned()
 }
 
 impl Ids {
@@ -24,9 +34,10 @@ impl Ids {
     /// # Errors The owner and the name are so long that no hash fits after them. A name is
     /// not shortened, because the file could not be found by a shortened id.
     pub(crate) fn new(owner: &MailboxAddress, file_name: &str) -> Result<Self, ExportError> {
-        let prefix = format!("export/{}/{}#", escaped(owner.as_str()), escaped(file_name));
+        let file_name = composed(file_name);
+        let prefix = format!("export/{}/{}#", escaped(owner.as_str()), escaped(&file_name));
         match (prefix.chars().count() + HASH_DIGITS).checked_sub(ItemId::MAX_CHARS) {
-            None | Some(0) => Ok(Self { prefix }),
+            None | Some(0) => Ok(Self { prefix, owner: owner.clone(), file_name }),
             Some(over) => Err(ExportError::NameTooLong { over }),
         }
     }
@@ -35,9 +46,15 @@ impl Ids {
         ItemId::try_from(format!("{}{}", self.prefix, hash.digits()))
     }
 
-    /// Returns the hash in an id, if it is an id of this file.
+    /// Returns the hash in an id, if it is an id of this file. An id of an earlier version may have the file's name in
+    /// another form.
     pub(crate) fn hash(&self, id: &ItemId) -> Option<Hash> {
-        Hash::parse(id.as_str().strip_prefix(&self.prefix)?)
+        if let Some(hash) = id.as_str().strip_prefix(&self.prefix) {
+            return Hash::parse(hash);
+        }
+        let (owner, file_name) = locate(id)?;
+        let (_, hash) = id.as_str().rsplit_once('#').filter(|_| owner == self.owner)?;
+        Hash::parse(hash).filter(|_| composed(&file_name) == self.file_name)
     }
 }
 
@@ -64,7 +81,7 @@ impl Hash {
 }
 
 /// Returns the owner and the file name from which an item's id was made, so that the file can be found at
-/// `inbox/<owner>/<file name>`. `None` for an id that this crate did not make.
+/// `inbox/<owner>/<file name>`, where the name may be in another form than the [`composed`] one. `None` for an id that this crate did not make.
 pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     let (place, hash) = id.as_str().strip_prefix("export/")?.split_once('#')?;
     Hash::parse(hash)?;
@@ -177,6 +194,26 @@ mod tests {
             assert_eq!(locate(&whole), locate(&id));
             assert_eq!(locate(&id), Some((owner, file_name.to_owned())));
             assert_eq!(ids.hash(&id), Some(hash));
+        }
+    }
+
+    #[test]
+    fn composed_and_decomposed_names_have_the_same_ids() {
+        let owner: MailboxAddress = "ada@example.com".parse().unwrap();
+        for (one, other) in [
+            ("Chat with Jos\u{e9}.txt", "Chat with Jose\u{301}.txt"),
+            ("\u{ac00}.zip", "\u{1100}\u{1161}.zip"),
+            ("a \u{2260} b.txt", "a =\u{338} b.txt"),
+        ] {
+            let (ids, others) = (Ids::new(&owner, one).unwrap(), Ids::new(&owner, other).unwrap());
+            let id = ids.id(Hash([7; 10])).unwrap();
+            assert_eq!(others.id(Hash([7; 10])).unwrap(), id);
+            assert_eq!(locate(&id), Some((owner.clone(), one.to_owned())));
+            // The id that an earlier version made of the decomposed name.
+            let earlier = format!("export/ada@example.com/{}#{}", escaped(other), Hash([7; 10]).digits());
+            let earlier: ItemId = earlier.parse().unwrap();
+            assert_eq!(locate(&earlier), Some((owner.clone(), other.to_owned())));
+            assert_eq!((ids.hash(&earlier), others.hash(&earlier)), (Some(Hash([7; 10])), Some(Hash([7; 10]))));
         }
     }
 

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use icu_normalizer::ComposingNormalizerBorrowed;
 use zip::{ZipArchive, read::ZipFileEntry};
 
 use crate::{
@@ -16,6 +15,10 @@ use crate::{
     marks::{is_mark, is_space},
     name,
 };
+
+/// Maximum length of a name that is looked up, in bytes. File systems allow 255 characters; marks may be between them.
+/// The limit bounds the work for a line, in which several names are tried.
+const MAX_NAME_BYTES: usize = 2048;
 
 /// The media of an export, each read on request.
 pub(crate) struct Package {
@@ -80,13 +83,22 @@ impl Package {
         Ok((package, text))
     }
 
-    /// Finds the file that a message names: by the name as it is, else without invisible marks and with composed
-    /// accents, else without the characters that phones replace in names. `None` if several files have the same name in
-    /// that form.
+    /// Finds a file by its name as it is, else without invisible marks and with composed accents, else without the
+    /// characters that phones replace in names. `None` if several files have the same name in that form.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        let keys = keys(name);
-        let found = self.by_key.iter().zip(keys).find_map(|(by_key, key)| by_key.get(&key).copied());
-        found.flatten()
+        self.find_by(name, &self.by_key)
+    }
+
+    /// Finds a file by its name as it is, else without invisible marks and with composed accents.
+    pub(crate) fn find_displayed(&self, name: &str) -> Option<usize> {
+        self.find_by(name, &self.by_key[..2])
+    }
+
+    fn find_by(&self, name: &str, by_key: &[HashMap<String, Option<usize>>]) -> Option<usize> {
+        if name.len() > MAX_NAME_BYTES {
+            return None;
+        }
+        by_key.iter().zip(keys(name)).find_map(|(by_key, key)| by_key.get(&key).copied()).flatten()
     }
 
     /// Returns the number of files in the zip besides the chat.
@@ -130,11 +142,11 @@ fn add(by_key: &mut HashMap<String, Option<usize>>, key: String, place: usize, f
 }
 
 /// Returns three forms of a name: unchanged, as displayed, and only its letters and digits.
-fn keys(name: &str) -> [String; 3] {
-    let seen: String = name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
-    let composed = ComposingNormalizerBorrowed::new_nfc().normalize(seen.trim()).into_owned();
+fn keys(file_name: &str) -> [String; 3] {
+    let seen: String = file_name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
+    let composed = name::composed(seen.trim());
     let bare = composed.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    [name.to_owned(), composed, bare]
+    [file_name.to_owned(), composed, bare]
 }
 
 /// Decompresses an entry, and stops when there is more than `limit`, whatever the zip declares.
@@ -226,13 +238,14 @@ fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
         .filter(|(_, name)| name::has_extension(name.base_name(), "txt") && !name.is_system_file());
     let (mut all, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
     let mut iphone = false;
+    let zip_stem = name::composed(name::stem(zip_name));
     for (at, name) in texts {
         let base_name = name.base_name();
         all.push(at);
         if base_name == "_chat.txt" {
             iphone = true;
             likely.push(at);
-        } else if name::stem(base_name) == name::stem(zip_name) {
+        } else if name::composed(name::stem(base_name)) == zip_stem {
             same_name.push(at);
             likely.push(at);
         } else if name::is_named_by_phone(base_name) {

@@ -5,6 +5,8 @@
 //! Phrases are in lower case with plain spaces, as [`folded`](crate::marks::folded) makes them, without a full stop
 //! at the end. File name prefixes are compared the same way.
 
+use crate::marks::folded;
+
 /// The phrases of one language.
 pub(crate) struct Language {
     /// Android: the words after a file's name, `FILE (file attached)`.
@@ -46,6 +48,20 @@ pub(crate) struct Language {
 }
 
 pub(crate) const LANGUAGES: &[Language] = &[ENGLISH, GERMAN, SPANISH, DANISH, PORTUGUESE, FRENCH, ITALIAN, DUTCH];
+
+/// Returns the form in which phrases are compared: without the angle brackets and the full stop that some versions
+/// write.
+pub(crate) fn phrase_key(text: &str) -> String {
+    let key = folded(text);
+    let key = key.strip_prefix('<').and_then(|key| key.strip_suffix('>')).unwrap_or(&key);
+    key.trim().trim_end_matches('.').to_owned()
+}
+
+/// Returns whether the words are those that a phone writes behind the name of a file.
+pub(crate) fn is_file_attached(words: &str) -> bool {
+    let key = phrase_key(words);
+    LANGUAGES.iter().any(|language| language.file_attached.contains(&key.as_str()))
+}
 
 const ENGLISH: Language = Language {
     file_attached: &["file attached"],

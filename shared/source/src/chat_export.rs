@@ -9,7 +9,7 @@ mod file;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings, Summary, file_id, locate};
+use ::chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings, Summary, composed, file_id, locate};
 use async_trait::async_trait;
 use aws::s3::{Changed, ETag, Store, StoreError};
 use jiff::SignedDuration;
@@ -35,6 +35,9 @@ pub struct ChatExports {
 }
 
 type Cache = VecDeque<Read>;
+
+/// Maximum number of forms of a name that are tried. Computers write two.
+const MAX_FORMS: usize = 4;
 
 /// An export that was read, and the versions of the objects that it was read from.
 struct Read {
@@ -127,12 +130,26 @@ impl ChatExports {
         let (owner, name) = located(id)?;
         let key = key(&owner, &name);
         let mut cache = self.cache.lock().await;
-        if let Some(read) = cache.iter().find(|read| read.file.key == key)
-            && self.is_current(read).await?
-        {
-            return Ok(Arc::clone(&read.export));
+        let mut read = self.cached_or_open(&mut cache, &key, &owner, &name).await;
+        let is_elsewhere = match &read {
+            Ok(export) => export.item(id).is_none(),
+            Err(Unread::Other(error)) => matches!(error, SourceError::NotFound),
+            Err(Unread::Rejected(_)) => false,
+        };
+        if is_elsewhere {
+            for other in self.other_forms(&key).await? {
+                let Ok((owner, name)) = owner_and_name(&other) else { continue };
+                let found = self.cached_or_open(&mut cache, &other, &owner, name).await;
+                let has_item = !matches!(&found, Ok(export) if export.item(id).is_none());
+                if has_item || read.is_err() {
+                    read = found;
+                }
+                if has_item {
+                    break;
+                }
+            }
         }
-        self.open(&mut cache, &key, &owner, &name).await.map_err(|unread| match unread {
+        read.map_err(|unread| match unread {
             // Not an error of one message: all messages of the chat would become dead letters, so they wait until the
             // table is fixed.
             Unread::Rejected(error @ ExportError::Participants { .. })
@@ -143,6 +160,37 @@ impl ChatExports {
             Unread::Rejected(error) => SourceError::Unreadable(error.to_string()),
             Unread::Other(error) => error,
         })
+    }
+
+    async fn cached_or_open(
+        &self,
+        cache: &mut Cache,
+        key: &str,
+        owner: &MailboxAddress,
+        name: &str,
+    ) -> Result<Arc<Export>, Unread> {
+        if let Some(read) = cache.iter().find(|read| read.file.key == key)
+            && self.is_current(read).await.map_err(Unread::Other)?
+        {
+            return Ok(Arc::clone(&read.export));
+        }
+        self.open(cache, key, owner, name).await
+    }
+
+    /// Returns the other keys that are the same in Unicode's composed form: ids contain only that form.
+    async fn other_forms(&self, key: &str) -> Result<Vec<String>, SourceError> {
+        let same = composed(key);
+        // The name of a folder below the owner's may be in another form, too.
+        let owner = key.match_indices('/').nth(1).and_then(|(at, _)| key.get(..=at)).unwrap_or(keys::INBOX);
+        let mut found = Vec::new();
+        let list = self.store.list(owner, |page| {
+            let others = page.into_iter().map(|object| object.key);
+            found.extend(others.filter(|other| other != key && composed(other) == same).take(MAX_FORMS));
+            async { Ok::<_, StoreError>(()) }
+        });
+        list.await.map_err(unavailable)?;
+        found.truncate(MAX_FORMS);
+        Ok(found)
     }
 
     /// Returns the cached export that contains an item, without a check for changes: the id contains a hash of the
