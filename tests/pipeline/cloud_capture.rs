@@ -110,6 +110,14 @@ pub(crate) fn image(field: &str, id: &str, media: &str, bytes: &[u8]) -> Value {
     webhook(field, json!({"messages": [message(id, "image", content)]}))
 }
 
+/// Creates a message in which a person filled in a form with pictures.
+pub(crate) fn form(id: &str, pictures: &[&str]) -> Value {
+    let picture = |media: &&str| json!({"id": media, "mime_type": "image/jpeg", "file_name": format!("{media}.jpg")});
+    let response = json!({"photo_picker": pictures.iter().map(picture).collect::<Vec<_>>()}).to_string();
+    let content = json!({"type": "nfm_reply", "nfm_reply": {"name": "flow", "response_json": response}});
+    webhook("messages", json!({"messages": [message(id, "interactive", content)]}))
+}
+
 fn placeholder(id: &str) -> Value {
     let message = message(id, "media_placeholder", json!({}));
     webhook("history", json!({"history": [{"threads": [{"id": CLIENT_NUMBER, "messages": [message]}]}]}))
@@ -227,6 +235,16 @@ async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<(
     bucket.receive(&placeholder("wamid.Q"), at - HOUR * 49).await?;
     bucket.receive(&text("wamid.Q"), at).await?;
     assert_eq!(bucket.read_listed_ids(&window_around(at)?).await?, [["wamid.P#late"]]);
+    // A sent file comes without the thread; the placeholder has it.
+    let mut sent = message("wamid.S", "media_placeholder", json!({}));
+    sent["from"] = json!(BUSINESS_NUMBER);
+    let thread = json!({"threads": [{"id": CLIENT_NUMBER, "messages": [sent]}]});
+    bucket.receive(&webhook("history", json!({ "history": [thread] })), at - HOUR * 25).await?;
+    let mut sent = message("wamid.S", "text", json!({"body": "sent"}));
+    sent["from"] = json!(BUSINESS_NUMBER);
+    bucket.receive(&webhook("history", json!({ "messages": [sent] })), at).await?;
+    let late = bucket.item("wamid.S#late").await?;
+    assert_eq!(late.to.iter().map(|to| to.phone.as_deref()).collect::<Vec<_>>(), [Some(CLIENT_NUMBER)]);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use source::{
     cloud_api::{AccessToken, AwsMedia, MediaApi, MediaFetcher, MediaOutcome, MediaTask, MetaMedia},
 };
 
-use crate::cloud_capture::{BUSINESS_NUMBER, Bucket, CLIENT_NUMBER, HOUR, image, now};
+use crate::cloud_capture::{BUSINESS_NUMBER, Bucket, CLIENT_NUMBER, HOUR, form, image, now};
 
 /// A rotated token: the first read returns the old token, which is rejected.
 #[derive(Default)]
@@ -174,6 +174,31 @@ async fn file_is_fetched_from_meta_and_attached() -> anyhow::Result<()> {
     assert_eq!(bucket.bytes(&item, file).await?, b"bytes");
     let small = bucket.source.attachment(&item.id, file, 4).await;
     assert!(matches!(small, Err(SourceError::TooLarge { limit: 4 })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_file_of_a_form_is_fetched_and_attached() -> anyhow::Result<()> {
+    install_tls_provider();
+    let (bucket, meta_server) = (Bucket::start().await?, MetaServer::start().await?);
+    let fetcher = meta_server.fetcher(&bucket.store)?;
+    let at = now();
+    let events = bucket.receive(&form("wamid.F", &["81", "82"]), at).await?;
+    let origin = Origin { received: at, written: at, body: Sha256::of(b""), channel: Channel::Meta };
+    let tasks: Vec<_> =
+        events.iter().flat_map(|event| &event.media).map(|media| MediaTask::new(media, &origin)).collect();
+    assert_eq!(tasks.len(), 2);
+    for task in &tasks {
+        let waits = bucket.item("wamid.F").await;
+        assert!(matches!(waits, Err(SourceError::StillCapturing { .. })), "a file is not fetched yet");
+        assert_eq!(fetcher.fetch(task, at).await?, MediaOutcome::Stored);
+    }
+    let item = bucket.item("wamid.F").await?;
+    let names: Vec<_> = item.files().iter().map(|file| (file.id.as_str(), file.name.as_deref())).collect();
+    assert_eq!(names, [("file", Some("81.jpg")), ("file-2", Some("82.jpg"))]);
+    for file in item.files() {
+        assert_eq!(bucket.bytes(&item, file).await?, b"bytes");
+    }
     Ok(())
 }
 

@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
             event: raw.to_owned(),
         };
         let kind = EventKind::Item(completeness(&envelope));
-        let media = self.media(members).into_iter().collect();
+        let media = self.media(members);
         // All members serialize without errors.
         Event { kind, media, json: serde_json::to_vec(&envelope).unwrap_or_default(), id: envelope.id }
     }
@@ -205,16 +205,15 @@ impl<'a> Reader<'a> {
         participants.into_iter().map(RawValue::to_owned).collect()
     }
 
-    fn media(&self, members: &Members<'a>) -> Option<MediaReference> {
-        let declared = media::declared(members)?;
-        let phone_number_id = self.phone_number_id.clone();
+    fn media(&self, members: &Members<'a>) -> Vec<MediaReference> {
         let aws = &self.webhook.aws_numbers;
-        let aws_phone_number_id = match phone_number_id.as_ref().and_then(|id| aws.get(id)) {
+        let aws_phone_number_id = match self.phone_number_id.as_ref().and_then(|id| aws.get(id)) {
             // If AWS names one number only, it is the receiving one.
-            None if aws.len() == 1 => aws.values().next().cloned(),
-            found => found.cloned(),
+            None if aws.len() == 1 => aws.values().next(),
+            found => found,
         };
-        Some(MediaReference { sha256: declared.sha256(), id: declared.id, phone_number_id, aws_phone_number_id })
+        let aws_phone_number_id = aws_phone_number_id.map(String::as_str);
+        media::references(media::declared(members), self.phone_number_id.as_deref(), aws_phone_number_id)
     }
 
     /// Returns the id of an event without one: the digest of the business number and of the content, independent of how

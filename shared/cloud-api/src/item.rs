@@ -18,8 +18,22 @@ pub const EVIDENCE_ID: &str = "evidence";
 /// The file name of the evidence in the filed message.
 pub const EVIDENCE_NAME: &str = "whatsapp-webhook.json";
 
-/// The attachment id of the message's file.
-pub const FILE_ID: &str = "file";
+/// The attachment id of a message's first file.
+const FILE_ID: &str = "file";
+
+/// Returns the attachment id of a message's file: `file`, `file-2`, `file-3`, …
+fn file_id(place: usize) -> String {
+    if place == 0 { FILE_ID.to_owned() } else { format!("{FILE_ID}-{}", place + 1) }
+}
+
+/// Returns the place of the file with this attachment id among the message's files.
+pub fn file_place(attachment: &str) -> Option<usize> {
+    let number = match attachment.strip_prefix(FILE_ID)? {
+        "" => 1,
+        rest => rest.strip_prefix('-')?.parse::<usize>().ok()?,
+    };
+    number.checked_sub(1).filter(|place| file_id(*place) == attachment)
+}
 
 /// The state of a message's file in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +73,14 @@ impl MissingFile {
 }
 
 /// Creates an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:
-/// the item reader converts them or omits them, and reports it. `file` is required if the message has a file.
-pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Value {
+/// the item reader converts them or omits them, and reports it. `files` are the states of the message's files, in order.
+/// `earlier` are the copies of a message that was archived before without its content, which this item has.
+pub fn item(id: &ItemId, variants: &Variants, files: &[CapturedFile], earlier: Option<&Variants>) -> Value {
     let best = variants.best();
     let envelope = &best.event;
     let event = Members::of(&envelope.event).unwrap_or_default();
-    let people = people::people(envelope, &event);
+    let copies = variants.all().iter().chain(earlier.iter().flat_map(|earlier| earlier.all()));
+    let people = people::people(&copies.map(|stored| &stored.event).collect::<Vec<_>>());
     let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
     let mut item = json!({
         "id": id,
@@ -84,22 +100,7 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
     }
     content::describe(envelope, &event, &mut item, &mut notes);
     context(&event, &mut item);
-    let mut attachments = Vec::new();
-    if let Some(declared) = media::declared(&event) {
-        match file {
-            Some(CapturedFile::Stored { bytes, sha256, other }) => {
-                let mut attachment = json!({"id": FILE_ID, "size": bytes, "sha256": sha256});
-                insert(&mut attachment, "name", declared.members.value("filename"));
-                insert(&mut attachment, "contentType", declared.members.value("mime_type"));
-                attachments.push(attachment);
-                notes.extend(other.map(|other| {
-                    format!("WhatsApp gave another content of the file, too, which is kept with the webhooks. Its SHA-256 is {other}.")
-                }));
-            }
-            Some(CapturedFile::Missing(why)) => notes.push(why.note().to_owned()),
-            None => notes.push(MissingFile::NotFetched.note().to_owned()),
-        }
-    }
+    let mut attachments = attach(declared(variants), files, &mut notes);
     let evidence = best.evidence();
     attachments.push(json!({
         "id": EVIDENCE_ID, "name": EVIDENCE_NAME, "contentType": "application/json", "size": evidence.len(),
@@ -112,6 +113,50 @@ pub fn item(id: &ItemId, variants: &Variants, file: Option<CapturedFile>) -> Val
     insert(&mut webhook, "phoneNumberId", metadata.text("phone_number_id"));
     item["webhook"] = webhook;
     item
+}
+
+/// Returns the files of the best copy; of another copy if it names more.
+fn declared(variants: &Variants) -> media::Declared {
+    let copies = variants.all().iter().filter_map(|stored| Members::of(&stored.event.event));
+    let mut best = media::Declared::default();
+    for declared in copies.map(|event| media::declared(&event)) {
+        if declared.files.len() + declared.unfetchable > best.files.len() + best.unfetchable {
+            best = declared;
+        }
+    }
+    best
+}
+
+/// Returns the attachments of the stored files, and adds a note for every other file that the message names.
+fn attach(declared: media::Declared, files: &[CapturedFile], notes: &mut Vec<String>) -> Vec<Value> {
+    let mut attachments = Vec::new();
+    let count = declared.files.len();
+    for (place, file) in declared.files.into_iter().enumerate() {
+        let mut note = |text: String| {
+            notes.push(if count == 1 { text } else { format!("File {} of {count}: {text}", place + 1) });
+        };
+        match files.get(place).copied().unwrap_or(CapturedFile::Missing(MissingFile::NotFetched)) {
+            CapturedFile::Stored { bytes, sha256, other } => {
+                let mut attachment = json!({"id": file_id(place), "size": bytes, "sha256": sha256});
+                insert(&mut attachment, "name", file.name);
+                insert(&mut attachment, "contentType", file.content_type);
+                attachments.push(attachment);
+                if let Some(other) = other {
+                    note(format!(
+                        "WhatsApp gave another content of the file, too, which is kept with the webhooks. Its SHA-256 is {other}."
+                    ));
+                }
+            }
+            CapturedFile::Missing(why) => note(why.note().to_owned()),
+        }
+    }
+    if declared.unfetchable > 0 {
+        notes.push(format!(
+            "The message names {} that cannot be fetched: the webhook has no id for it, or the message has too many files.",
+            if declared.unfetchable == 1 { "a file".to_owned() } else { format!("{} files", declared.unfetchable) }
+        ));
+    }
+    attachments
 }
 
 fn is_digest(id: &ItemId) -> bool {

@@ -1,5 +1,6 @@
 //! Participants, chat and direction of an event.
 
+use phone::PhoneNumber;
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,17 +16,23 @@ pub(crate) struct People {
     pub(crate) is_outgoing: bool,
 }
 
-/// Reads the participants. The business number is always one of them: it determines the mailbox.
-pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
-    let business_number = business_number(envelope);
-    let is_outgoing = is_outgoing(envelope, event);
-    let other = match is_outgoing {
-        true => other_party(envelope, event, ("to", "to_user_id")),
-        false => other_party(envelope, event, ("from", "from_user_id")),
+/// Reads the participants from the copies of an event, the best first. The business number is always one of them: it
+/// determines the mailbox. A copy may lack the other party: the file of a history's message comes in a second webhook
+/// without the thread.
+pub(crate) fn people(copies: &[&Envelope]) -> People {
+    let copies: Vec<Copy<'_>> = copies.iter().map(|envelope| Copy::of(envelope)).collect();
+    let Some(best) = copies.first() else {
+        return People { from: json!({}), to: Vec::new(), chat: json!({}), is_outgoing: false };
     };
-    let chat = match event.text("group_id") {
+    let business_number = business_number(best.envelope);
+    let is_outgoing = is_outgoing(&copies, &business_number);
+    let other = match is_outgoing {
+        true => other_party(&copies, ("to", "to_user_id")),
+        false => other_party(&copies, ("from", "from_user_id")),
+    };
+    let chat = match copies.iter().find_map(|copy| copy.event.text("group_id")) {
         Some(group) => {
-            let subject = event.text("subject").filter(|_| envelope.list == List::Groups);
+            let subject = best.event.text("subject").filter(|_| best.envelope.list == List::Groups);
             let mut chat = json!({"id": group, "type": "group"});
             insert(&mut chat, "name", subject);
             chat
@@ -34,11 +41,23 @@ pub(crate) fn people(envelope: &Envelope, event: &Members<'_>) -> People {
         None => json!({"id": format!("{}/{}", identity(&business_number), identity(&other)), "type": "individual"}),
     };
     let others = |participant: Value| if identity(&participant).is_empty() { Vec::new() } else { vec![participant] };
-    match (envelope.list, is_outgoing) {
+    match (best.envelope.list, is_outgoing) {
         // WhatsApp does not name the person who changed a group; the business number takes part in the group.
         (List::Groups, _) => People { from: business_number, to: Vec::new(), chat, is_outgoing },
         (_, true) => People { from: business_number, to: others(other), chat, is_outgoing },
         (_, false) => People { from: other, to: others(business_number), chat, is_outgoing },
+    }
+}
+
+/// A copy of an event.
+struct Copy<'a> {
+    envelope: &'a Envelope,
+    event: Members<'a>,
+}
+
+impl<'a> Copy<'a> {
+    fn of(envelope: &'a Envelope) -> Self {
+        Self { envelope, event: Members::of(&envelope.event).unwrap_or_default() }
     }
 }
 
@@ -53,43 +72,73 @@ fn business_number(envelope: &Envelope) -> Value {
     business_number
 }
 
-/// Returns whether the business number sent the message: the webhook says so, or the sender is the business number.
-fn is_outgoing(envelope: &Envelope, event: &Members<'_>) -> bool {
-    match envelope.list {
+/// Returns whether the business number sent the message. The webhook says so, or the sender is the business number, or the
+/// sender is not the person of the history's thread.
+fn is_outgoing(copies: &[Copy<'_>], business_number: &Value) -> bool {
+    let Some(best) = copies.first() else { return false };
+    match best.envelope.list {
         List::Echoes => true,
         List::Groups => false,
-        List::Calls => event.text("direction").is_some_and(|direction| direction == "BUSINESS_INITIATED"),
+        List::Calls => best.event.text("direction").is_some_and(|direction| direction == "BUSINESS_INITIATED"),
         List::Messages | List::History => {
-            let business_number =
-                business_number(envelope).get("phone").and_then(Value::as_str).map(digits).unwrap_or_default();
-            event.text("from").is_some_and(|from| !business_number.is_empty() && digits(&from) == business_number)
+            let any = |read: &dyn Fn(&Copy<'_>) -> Option<bool>| copies.iter().find_map(read);
+            let from_me = any(&|copy| copy.event.object("history_context")?.text("from_me")?.parse().ok());
+            let number = business_number.get("phone").and_then(Value::as_str);
+            let is_ours = |member: &str| {
+                any(&|copy| number.zip(copy.event.text(member)).map(|(ours, given)| is_same_number(ours, &given)))
+                    .unwrap_or_default()
+            };
+            let not_of_thread = || {
+                any(&|copy| {
+                    let thread = copy.envelope.thread.as_deref()?;
+                    let person = if is_number(thread) { "from" } else { "from_user_id" };
+                    let from = copies.iter().find_map(|copy| copy.event.text(person))?;
+                    Some(!is_same_number(thread, &from))
+                })
+            };
+            from_me.unwrap_or_else(|| is_ours("from") || (!is_ours("to") && not_of_thread().unwrap_or_default()))
         }
     }
 }
 
-/// Returns the other party: its phone number if the webhook contains it, and its business-scoped id.
-fn other_party(envelope: &Envelope, event: &Members<'_>, (phone, user_id): (&str, &str)) -> Value {
-    let mut contacts = envelope.contacts.iter().filter_map(|raw| Members::of(raw));
-    let (mut number, mut id) = (event.text(phone), event.text(user_id));
-    let contact = contacts.find(|contact| {
-        let same = |name, given: &Option<String>| given.is_some() && contact.text(name) == *given;
-        same("wa_id", &number) || same("user_id", &id)
-    });
-    let contact = contact.unwrap_or_default();
-    number = number.or_else(|| contact.text("wa_id"));
-    id = id.or_else(|| contact.text("user_id"));
+/// Returns the other party: its phone number if a copy contains it, and its business-scoped id.
+fn other_party(copies: &[Copy<'_>], (phone, user_id): (&str, &str)) -> Value {
+    let (mut number, mut id) = (
+        copies.iter().find_map(|copy| copy.event.text(phone)),
+        copies.iter().find_map(|copy| copy.event.text(user_id)),
+    );
     if number.is_none() && id.is_none() {
-        match envelope.thread.clone() {
+        match copies.iter().find_map(|copy| copy.envelope.thread.clone()) {
             Some(thread) if is_number(&thread) => number = Some(thread),
             thread => id = thread,
         }
     }
+    let mut contacts =
+        copies.iter().flat_map(|copy| &copy.envelope.contacts).filter_map(|raw| Members::of(raw)).filter(|contact| {
+            let same = |name, given: &Option<String>| given.is_some() && contact.text(name) == *given;
+            same("wa_id", &number) || same("user_id", &id)
+        });
+    let contact = contacts.next().unwrap_or_default();
+    number = number.or_else(|| contact.text("wa_id"));
+    id = id.or_else(|| contact.text("user_id"));
     let profile = contact.object("profile").unwrap_or_default();
     let mut other = json!({});
     insert(&mut other, "name", profile.text("name").or_else(|| profile.text("username")));
     insert(&mut other, "phone", number);
     insert(&mut other, "whatsappId", id);
     other
+}
+
+/// Returns whether two numbers are of the same person: WhatsApp writes some countries' numbers in two forms. Ids are
+/// compared unchanged.
+fn is_same_number(one: &str, other: &str) -> bool {
+    let read = |number: &str| PhoneNumber::parse(number, None).ok();
+    match (digits(one), digits(other)) {
+        _ if one == other => true,
+        (one, other) if one.is_empty() || other.is_empty() => false,
+        (one, other) if one == other => true,
+        _ => read(one).zip(read(other)).is_some_and(|(one, other)| one.variants().any(|form| form == other)),
+    }
 }
 
 /// Creates a participant with a number, an id or both.

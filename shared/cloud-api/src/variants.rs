@@ -45,6 +45,12 @@ pub fn late_id(id: &ItemId) -> ItemId {
 /// WhatsApp's ids do not contain `#`.
 const LATE: &str = "#late";
 
+/// Returns the id of the item that was filed without content, for the id of a second item. `None` for any other id, and
+/// if the id was so long that the second one is a digest.
+pub fn original_id(id: &ItemId) -> Option<ItemId> {
+    id.as_str().strip_suffix(LATE)?.parse().ok()
+}
+
 pub(crate) fn is_late(id: &ItemId) -> bool {
     id.as_str().ends_with(LATE)
 }
@@ -104,9 +110,18 @@ impl Variants {
         self.completeness() != Completeness::Complete && self.0.iter().any(waits)
     }
 
-    /// Returns the file that each copy names and the time at which the copy was received, the best copy first.
-    pub fn media(&self) -> Vec<(Timestamp, MediaReference)> {
-        let of = |stored: &StoredEvent| Some((stored.received, media::reference(&stored.event)?));
-        self.0.iter().filter_map(of).collect()
+    /// Returns the files of the message, in the order of the best copy that names files. For each file the id that each
+    /// copy names it by, with the time at which the copy was received, the best copy first.
+    pub fn media(&self) -> Vec<Vec<(Timestamp, MediaReference)>> {
+        let mut files: Vec<Vec<(Timestamp, MediaReference)>> = Vec::new();
+        for stored in &self.0 {
+            for (place, reference) in media::stored(&stored.event).into_iter().enumerate() {
+                match files.get_mut(place) {
+                    Some(file) => file.push((stored.received, reference)),
+                    None => files.push(vec![(stored.received, reference)]),
+                }
+            }
+        }
+        files
     }
 }

@@ -153,6 +153,11 @@ fn add_context_notes(event: &Members<'_>, notes: &mut Vec<String>) {
         let about = ["source_type", "headline", "body", "source_url"];
         let about: Vec<_> = about.iter().filter_map(|name| referral.text(name)).collect();
         notes.push(format!("The chat began with an ad or a post: {}", about.join(", ")));
+        for name in ["image_url", "video_url", "thumbnail_url"] {
+            notes.extend(
+                referral.text(name).map(|url| format!("A file of the ad or post, which was not fetched: {url}")),
+            );
+        }
     }
     let context = event.object("context").unwrap_or_default();
     if let Some(product) = context.object("referred_product") {

@@ -23,7 +23,7 @@ pub(crate) fn describe(envelope: &Envelope, event: &Members<'_>, item: &mut Valu
     match envelope.list {
         List::Messages | List::Echoes | List::History => message::describe(event, item, notes),
         List::Calls => call::describe(event, item),
-        List::Groups => group::describe(event, item),
+        List::Groups => group::describe(event, item, notes),
     }
     if item["type"] != "unsupported" {
         notes.extend(errors::errors(event).map(|error| format!("WhatsApp reports an error: {error}")));

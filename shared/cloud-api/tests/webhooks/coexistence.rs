@@ -3,9 +3,9 @@
 use cloud_api::{AccountEvent, Completeness, EventKind};
 use model::{Direction, Kind};
 use pretty_assertions::assert_eq;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{CLIENT, OURS, all, captured, merge, webhook};
+use crate::support::{CLIENT, OURS, all, captured, captured_from, merge, webhook};
 
 #[test]
 fn echo_is_outgoing_from_our_number() {
@@ -46,7 +46,7 @@ fn history_has_both_directions_and_its_placeholders_wait() {
     assert_eq!(events[2].kind, EventKind::Item(Completeness::Placeholder));
     let item = |at: usize| {
         let variants = cloud_api::Variants::new(vec![crate::support::stored(&events[at])]).unwrap();
-        let item = cloud_api::item(&events[at].id, &variants, None).to_string();
+        let item = cloud_api::item(&events[at].id, &variants, &[], None).to_string();
         model::Captured::parse(item.as_bytes(), &events[at].id).unwrap_or_else(|error| panic!("{error}")).item
     };
     assert_eq!(item(0).direction, Some(Direction::Incoming));
@@ -67,6 +67,76 @@ fn second_webhook_of_a_history_has_the_file_under_the_same_id() {
     let [event] = &events[..] else { panic!("one") };
     assert_eq!((event.id.as_str(), &event.kind), ("wamid.H3", &EventKind::Item(Completeness::Complete)));
     assert_eq!(event.media.len(), 1);
+}
+
+/// Creates a history webhook of one message, in a thread or outside of one.
+fn history(ours: &str, thread: Option<&str>, message: &Value) -> Value {
+    let mut whole = json!({"id": "wamid.H", "timestamp": "1795000000", "type": "text", "text": {"body": "old"}});
+    merge(&mut whole, message.clone());
+    let value = match thread {
+        Some(thread) => json!({"history": [{"threads": [{"id": thread, "messages": [whole]}]}]}),
+        None => json!({"messages": [whole]}),
+    };
+    let mut webhook = webhook("history", value);
+    webhook["entry"][0]["changes"][0]["value"]["metadata"]["display_phone_number"] = json!(ours);
+    webhook
+}
+
+#[test]
+fn direction_of_history_does_not_depend_on_the_form_of_numbers() {
+    let person = |item: &model::Item| (item.from.phone.clone().unwrap(), item.to[0].phone.clone().unwrap());
+    // Brazil's ninth digit, Mexico's 1 and Argentina's 9: WhatsApp keeps the form in which an account was registered.
+    for (ours, in_messages) in
+        [("5531999345678", "553199345678"), ("525512345678", "5215512345678"), ("541123456789", "5491123456789")]
+    {
+        for thread in [Some(CLIENT), None] {
+            let item = captured(&history(ours, thread, &json!({"from": in_messages, "to": CLIENT}))).item;
+            assert_eq!(item.direction, Some(Direction::Outgoing), "{ours} {thread:?}");
+            assert_eq!(person(&item), (ours.to_owned(), CLIENT.to_owned()));
+        }
+        let received = captured(&history(ours, Some(CLIENT), &json!({"from": CLIENT}))).item;
+        assert_eq!(received.direction, Some(Direction::Incoming));
+        assert_eq!(person(&received), (CLIENT.to_owned(), ours.to_owned()));
+    }
+    // A sender who is not the thread's person, whatever our number is.
+    let sent = captured(&history("553112345678", Some(CLIENT), &json!({"from": "5531912345678"}))).item;
+    assert_eq!((sent.direction, sent.to[0].phone.as_deref()), (Some(Direction::Outgoing), Some(CLIENT)));
+    // The thread names the person in the other form.
+    let received = captured(&history(OURS, Some("5531999345678"), &json!({"from": "553199345678"}))).item;
+    assert_eq!(received.direction, Some(Direction::Incoming));
+    let to_us = captured(&history(OURS, Some("447700900199"), &json!({"from": CLIENT, "to": OURS}))).item;
+    assert_eq!(to_us.direction, Some(Direction::Incoming), "the person has changed the number");
+}
+
+#[test]
+fn mark_of_the_history_decides_the_direction() {
+    for (from, from_me, expected) in [
+        (CLIENT, json!(true), Direction::Outgoing),
+        (CLIENT, json!("true"), Direction::Outgoing),
+        (OURS, json!(false), Direction::Incoming),
+    ] {
+        let message = json!({"from": from, "history_context": {"from_me": from_me}});
+        assert_eq!(captured(&history(OURS, Some(CLIENT), &message)).item.direction, Some(expected));
+    }
+    let item = captured(&history(OURS, Some(CLIENT), &json!({"from": "1", "history_context": {"from_me": true}}))).item;
+    assert_eq!((item.from.phone.as_deref(), item.to[0].phone.as_deref()), (Some(OURS), Some(CLIENT)));
+}
+
+#[test]
+fn any_copy_of_a_message_names_the_other_party() {
+    let placeholder = history(OURS, Some(CLIENT), &json!({"from": OURS, "type": "media_placeholder"}));
+    let image = json!({"from": OURS, "type": "image", "image": {"id": "7", "mime_type": "image/jpeg"}});
+    let file = history(OURS, None, &image);
+    let copies = [file.clone(), placeholder.clone()];
+    // As one item, and as a second item after the placeholder was filed.
+    for item in [captured_from(&copies, &[]).item, captured_from(&[file], &[placeholder]).item] {
+        assert_eq!((&item.kind, item.direction), (&Kind::Image, Some(Direction::Outgoing)));
+        assert_eq!(item.to.iter().map(|to| to.phone.as_deref()).collect::<Vec<_>>(), [Some(CLIENT)]);
+        assert_eq!(item.chat.id, "12025550143/447700900123");
+    }
+    let late = cloud_api::late_id(&"wamid.H".parse().unwrap());
+    assert_eq!(cloud_api::original_id(&late), "wamid.H".parse().ok());
+    assert_eq!(cloud_api::original_id(&"wamid.H".parse().unwrap()), None);
 }
 
 #[test]

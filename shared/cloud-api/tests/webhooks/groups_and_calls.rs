@@ -54,6 +54,61 @@ fn group_is_created_left_and_changed() {
 }
 
 #[test]
+fn failed_operation_on_a_group_is_not_filed_as_done() {
+    let errors = json!([{"code": 131201, "title": "t", "message": "m"}]);
+    let item = |event: Value| {
+        let mut whole = json!({"timestamp": "1795770843", "group_id": "Zw==", "request_id": "r"});
+        crate::support::merge(&mut whole, event);
+        captured(&group_event("group_lifecycle_update", whole)).item
+    };
+    let facts = |item: model::Item| (item.event.unwrap().action.unwrap(), item.webhook.unwrap().notes.join("\n"));
+    for kind in ["group_create", "group_delete", "group_participants_add", "group_settings_update"] {
+        let (action, notes) = facts(item(json!({"type": kind, "errors": errors})));
+        assert_eq!(action, format!("{kind} (failed)"));
+        assert!(notes.contains("failed: the group was not changed") && notes.contains("131201: t: m"), "{notes}");
+    }
+    let (action, notes) = facts(item(json!({"type": "group_settings_update",
+                                            "group_subject": {"text": "New", "update_successful": false}})));
+    assert_eq!(action, "group_settings_update (failed)");
+    assert!(notes.contains("The change of this setting failed: group subject"), "{notes}");
+    let partly =
+        item(json!({"type": "group_participants_add", "errors": errors, "added_participants": [{"wa_id": CLIENT}]}));
+    let (action, notes) = facts(partly);
+    assert_eq!(action, "joined");
+    assert!(notes.contains("A part of the operation on the group failed."), "{notes}");
+}
+
+#[test]
+fn changed_setting_of_a_group_is_shown() {
+    for (setting, action, value, note) in [
+        (json!({"group_subject": {"text": "New name", "update_successful": true}}), "renamed", Some("New name"), ""),
+        (json!({"group_description": {"text": "About"}}), "description_changed", Some("About"), ""),
+        (
+            json!({"profile_picture": {"mime_type": "image/jpeg", "sha256": "x", "update_successful": true}}),
+            "picture_changed",
+            None,
+            "names a file that cannot be fetched",
+        ),
+        (json!({"join_mode": {"approval": true}}), "group_settings_update", None, "Changed: join mode"),
+        (json!({"join_mode": "open"}), "group_settings_update", Some("open"), "Changed: join mode, to: open"),
+        (
+            json!({"group_subject": {"text": "N"}, "group_description": {"text": "D"}}),
+            "group_settings_update",
+            None,
+            "Changed: group description, to: D",
+        ),
+    ] {
+        let mut event = json!({"timestamp": "1795770843", "group_id": "Zw==", "type": "group_settings_update"});
+        crate::support::merge(&mut event, setting);
+        let item = captured(&group_event("group_settings_update", event)).item;
+        let change = item.event.unwrap();
+        assert_eq!((change.action.as_deref(), change.new_value.as_deref()), (Some(action), value));
+        let notes = item.webhook.unwrap().notes.join("\n");
+        assert!(notes.contains(note) && !notes.contains("failed") && (!note.is_empty() || notes.is_empty()), "{notes}");
+    }
+}
+
+#[test]
 fn call_has_an_item_when_it_begins_and_when_it_ends() {
     let call = |event: Value| {
         let mut call = json!({"id": "wacid.ONE", "from": CLIENT, "to": OURS, "timestamp": "1795770843",

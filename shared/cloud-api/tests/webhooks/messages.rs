@@ -36,7 +36,7 @@ fn evidence_is_the_event_byte_for_byte() {
     let stored = crate::support::stored(&event);
     assert_eq!(String::from_utf8_lossy(stored.evidence()), message);
     let variants = cloud_api::Variants::new(vec![stored]).unwrap();
-    let item = cloud_api::item(&event.id, &variants, None);
+    let item = cloud_api::item(&event.id, &variants, &[], None);
     let captured = model::Captured::parse(item.to_string().as_bytes(), &event.id).unwrap_or_else(|e| panic!("{e}"));
     let evidence = captured.item.evidence().unwrap();
     assert_eq!((evidence.id.as_str(), evidence.sha256), (EVIDENCE_ID, Some(model::Sha256::of(message.as_bytes()))));

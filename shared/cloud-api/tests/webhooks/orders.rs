@@ -55,7 +55,7 @@ fn items(day: &[cloud_api::Webhook], order: &[usize]) -> BTreeMap<ItemId, Value>
     }
     let of = |(id, copies): (ItemId, BTreeMap<_, _>)| {
         let variants = Variants::new(copies.into_values().collect()).expect("a copy");
-        let item = item(&id, &variants, None);
+        let item = item(&id, &variants, &[], None);
         (id, item)
     };
     copies.into_iter().map(of).collect()
@@ -101,7 +101,7 @@ fn item_has_the_time_of_the_body_and_waits_from_the_writing() {
     let object = StoredEvent::write(&event.json, &Origin { written, ..origin(received) }).expect("an event");
     let variants = Variants::new(vec![StoredEvent::read(&object).expect("a copy")]).unwrap();
     assert!(variants.is_waiting(written + SignedDuration::from_hours(1)));
-    let item = item(&event.id, &variants, None);
+    let item = item(&event.id, &variants, &[], None);
     assert_eq!((&item["archivedTime"], &item["webhook"]["received"]), (&json!(received), &json!(received)));
 }
 
@@ -131,7 +131,7 @@ fn best_copy_has_the_content_and_the_item_the_first_time() {
 fn late_content_has_an_id_of_its_own_and_says_so() {
     let id: ItemId = "wamid.ONE".parse().unwrap();
     let variants = Variants::new(vec![copy(json!({"type": "text"}), RECEIVED.parse().unwrap())]).unwrap();
-    let late = item(&late_id(&id), &variants, None);
+    let late = item(&late_id(&id), &variants, &[], None);
     assert_eq!(late["id"], "wamid.ONE#late");
     assert_eq!(late["messageId"], "wamid.ONE");
     assert!(late["webhook"]["notes"].to_string().contains("came later"));

@@ -55,15 +55,25 @@ pub(crate) fn stored(event: &Event) -> StoredEvent {
     StoredEvent::read(&object).expect("a copy")
 }
 
+/// Reads the copies of a webhook's only event, one from each webhook, as an item. `earlier`: the webhooks of the same
+/// message without its content.
+pub(crate) fn captured_from(webhooks: &[Value], earlier: &[Value]) -> Captured {
+    let copies =
+        |webhooks: &[Value]| Variants::new(webhooks.iter().flat_map(all).map(|event| stored(&event)).collect());
+    let id = &all(&webhooks[0])[0].id;
+    let item = item(id, &copies(webhooks).expect("a copy"), &[], copies(earlier).as_ref());
+    Captured::parse(item.to_string().as_bytes(), id).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Reads the only event of a webhook as an item, as convert does.
-pub(crate) fn captured_with(webhook: &Value, file: Option<CapturedFile>) -> Captured {
+pub(crate) fn captured_with(webhook: &Value, files: &[CapturedFile]) -> Captured {
     let events = all(webhook);
     let [event] = &events[..] else { panic!("{} events", events.len()) };
     let variants = Variants::new(vec![stored(event)]).expect("a copy");
-    let item = item(&event.id, &variants, file);
+    let item = item(&event.id, &variants, files, None);
     Captured::parse(item.to_string().as_bytes(), &event.id).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(crate) fn captured(webhook: &Value) -> Captured {
-    captured_with(webhook, None)
+    captured_with(webhook, &[])
 }

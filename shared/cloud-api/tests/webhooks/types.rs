@@ -37,13 +37,121 @@ fn files_are_named_with_caption_type_and_digest() {
         let [media] = &event.media[..] else { panic!("{kind}") };
         assert_eq!((media.id.as_str(), media.sha256), ("111222333444555", Some(Sha256::of(b"test"))));
         assert_eq!(media.phone_number_id.as_deref(), Some(crate::support::OUR_ID));
-        let item = captured_with(&webhook, Some(stored)).item;
+        let item = captured_with(&webhook, &[stored]).item;
         assert_eq!(item.kind, expected);
         assert_eq!(item.text.as_deref(), extra.get("caption").and_then(Value::as_str));
         let [file] = item.files() else { panic!("{kind}") };
         assert_eq!((file.size, file.sha256), (Some(4), Some(Sha256::of(b"test"))));
         assert_eq!(file.content_type.as_deref(), Some("x/y"));
         assert_eq!(file.name.as_deref(), extra.get("filename").and_then(Value::as_str));
+    }
+}
+
+/// A message in which a person filled in a form with files, as a business receives it.
+fn form(response: &Value) -> Value {
+    let reply = json!({"name": "flow", "body": "Sent", "response_json": response.to_string()});
+    incoming(json!({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": reply}}))
+}
+
+#[test]
+fn files_of_a_form_are_fetched_and_named() {
+    let picture =
+        |id: u64| json!({"id": id, "mime_type": "image/jpeg", "sha256": HASH, "file_name": format!("{id}.jpg")});
+    let document = json!({"id": "99", "mime_type": "application/pdf", "sha256": HASH, "file_name": "a.pdf"});
+    let response = json!({"flow_token": "t", "photo_picker": [picture(790_119_799_898), picture(2), picture(2)],
+                          "screen": {"deeper": {"document_picker": [document]}}});
+    let webhook = form(&response);
+    let event = all(&webhook).remove(0);
+    let mut ids: Vec<_> = event.media.iter().map(|media| media.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["2", "790119799898", "99"]);
+    assert!(event.media.iter().all(|media| media.sha256 == Some(Sha256::of(b"test"))));
+    let stored = CapturedFile::Stored { bytes: 4, sha256: Sha256::of(b"test"), other: None };
+    let item = captured_with(&webhook, &[stored, CapturedFile::Missing(MissingFile::Erased), stored]).item;
+    let names: Vec<_> = event.media.iter().map(|media| media.id.clone()).zip(["file", "", "file-3"]).collect();
+    let found: Vec<_> = item.files().iter().map(|file| (file.name.clone().unwrap(), file.id.as_str())).collect();
+    assert_eq!(found.len(), 2);
+    for (name, id) in found {
+        let media = names.iter().find(|(_, attachment)| *attachment == id).unwrap();
+        assert_eq!(name.split('.').next().unwrap().replace('a', "99"), media.0);
+    }
+    assert!(notes(&item).contains("File 2 of 3: The file of the message is missing"), "{}", notes(&item));
+    // Nothing is fetched yet: the mail says it for each.
+    assert_eq!(notes(&captured(&webhook).item).matches("was not fetched").count(), 3);
+    assert_eq!(item.kind, Kind::Business);
+    for (id, place) in [
+        ("file", Some(0)),
+        ("file-2", Some(1)),
+        ("file-3", Some(2)),
+        ("file-1", None),
+        ("file-02", None),
+        ("file-0", None),
+        ("file-", None),
+        ("evidence", None),
+    ] {
+        assert_eq!(cloud_api::file_place(id), place, "{id}");
+    }
+}
+
+#[test]
+fn file_is_found_wherever_a_message_names_it() {
+    let file = json!({"id": "77", "mime_type": "image/jpeg"});
+    for message in [
+        json!({"type": "image", "image": {"id": "77"}}),
+        json!({"type": "interactive", "interactive": {"type": "button", "header": {"type": "image", "image": {"id": "77"}}}}),
+        json!({"type": "template", "template": {"components": [{"parameters": [{"type": "document", "document": {"id": 77}}]}]}}),
+        json!({"type": "edit", "edit": {"original_message_id": "wamid.O", "message": {"type": "image", "image": file}}}),
+        json!({"type": "text", "text": {"body": "x"}, "referral": {"source_type": "ad", "image": file}}),
+        json!({"type": "hologram", "hologram": [{"layers": [file]}]}),
+    ] {
+        let webhook = incoming(message);
+        let events = all(&webhook);
+        let ids: Vec<_> = events[0].media.iter().map(|media| media.id.as_str()).collect();
+        assert_eq!(ids, ["77"], "{webhook}");
+        assert!(notes(&captured(&webhook).item).contains("was not fetched"), "{webhook}");
+    }
+    // The message's own file is the first, in whatever order its members are.
+    let webhook = incoming(json!({"a": {"image": {"id": "1"}}, "type": "video", "video": {"id": "2"}}));
+    assert_eq!(all(&webhook)[0].media.iter().map(|media| media.id.as_str()).collect::<Vec<_>>(), ["2", "1"]);
+}
+
+#[test]
+fn file_that_cannot_be_fetched_is_noted() {
+    let files: Vec<_> = (0..150).map(|id| json!({"id": id, "mime_type": "image/jpeg"})).collect();
+    for (message, says) in [
+        (
+            json!({"type": "interactive", "interactive": {"header": {"image": {"link": "https://x.example/a.jpg"}}}}),
+            "names a file that cannot",
+        ),
+        (json!({"type": "image", "image": {"mime_type": "image/jpeg", "sha256": HASH}}), "names a file that cannot"),
+        (json!({"type": "image", "image": {"id": "../x", "mime_type": "image/jpeg"}}), "names a file that cannot"),
+        (json!({"type": "album", "album": files}), "names 50 files that cannot"),
+        (
+            json!({"type": "text", "text": {"body": "x"}, "referral": {"image_url": "https://x.example/b.jpg"}}),
+            "not fetched: https://x.example/b.jpg",
+        ),
+    ] {
+        let item = captured(&incoming(message)).item;
+        assert!(notes(&item).contains(says), "{}", notes(&item));
+    }
+    // Other objects with an id are no files.
+    for message in [
+        json!({"type": "interactive", "interactive": {"type": "list_reply", "list_reply": {"id": "1", "title": "t"}}}),
+        json!({"type": "text", "text": {"body": "x"}, "context": {"id": "wamid.Q"}}),
+        json!({"type": "order", "order": {"catalog_id": "7", "product_items": [{"product_retailer_id": "1"}]}}),
+    ] {
+        let webhook = incoming(message);
+        assert!(all(&webhook)[0].media.is_empty() && !notes(&captured(&webhook).item).contains("fetched"), "{webhook}");
+    }
+}
+
+#[test]
+fn deeply_nested_members_are_searched_within_limits() {
+    let deep = format!("{}{}", "[".repeat(90), "]".repeat(90));
+    let many = format!("[{}]", vec!["{\"image\":{}}"; 100_000].join(","));
+    for content in [deep, many] {
+        let webhook = incoming(json!({"type": "x", "x": serde_json::from_str::<Value>(&content).unwrap()}));
+        assert!(all(&webhook)[0].media.is_empty());
     }
 }
 
@@ -62,7 +170,7 @@ fn digests_are_read_in_hex_and_in_both_base64_alphabets() {
 #[test]
 fn message_whose_file_is_missing_keeps_its_text_and_says_why() {
     let webhook = incoming(json!({"type": "image", "image": {"id": "1", "mime_type": "image/jpeg", "caption": "c"}}));
-    let item = captured_with(&webhook, Some(CapturedFile::Missing(MissingFile::Erased))).item;
+    let item = captured_with(&webhook, &[CapturedFile::Missing(MissingFile::Erased)]).item;
     assert_eq!((item.files().len(), item.text.as_deref()), (0, Some("c")));
     assert!(notes(&item).contains("WhatsApp did not have it"), "{}", notes(&item));
 }

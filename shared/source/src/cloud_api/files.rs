@@ -2,6 +2,7 @@
 
 use aws::s3::{Store, Version};
 use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use model::{Sha256, keys};
 
@@ -17,34 +18,44 @@ use crate::{
 
 /// Size of the pieces in which a file is read.
 const PIECE_BYTES: u64 = 4 << 20;
+const CONCURRENT_READS: usize = 8;
 
 fn key_of(media: &MediaReference) -> String {
     keys::media(media.phone_number_id.as_deref().unwrap_or_default(), &media.id)
 }
 
-/// Returns the state of a message's file. Each copy of the message may name the file by another id; any of them is
-/// accepted. `None` if the message has no file.
+/// Returns the states of a message's files.
 ///
 /// # Errors
-/// [`SourceError::StillCapturing`] while the file is being fetched.
-pub(super) async fn file(
+/// [`SourceError::StillCapturing`] while a file is being fetched.
+pub(super) async fn files(
     store: &Store,
     variants: &Variants,
     now: Timestamp,
-) -> Result<Option<CapturedFile>, SourceError> {
+) -> Result<Vec<CapturedFile>, SourceError> {
+    let state = |copies: Vec<_>| async move { file(store, &copies, now).await };
+    stream::iter(variants.media()).map(state).buffered(CONCURRENT_READS).try_collect().await
+}
+
+/// Returns the state of one file. Each copy of the message may name the file by another id; any of them is accepted.
+async fn file(
+    store: &Store,
+    copies: &[(Timestamp, MediaReference)],
+    now: Timestamp,
+) -> Result<CapturedFile, SourceError> {
     let (mut missing, mut youngest) = (None, None);
-    for (received, media) in variants.media() {
-        match facts(store, &key_of(&media)).await? {
+    for (received, media) in copies {
+        match facts(store, &key_of(media)).await? {
             // Under an id that another message has, too.
             Some(Facts::There { sha256, .. }) if media.sha256.is_some_and(|declared| declared != sha256) => {
                 missing = missing.or(Some(MissingFile::Mismatch));
             }
             Some(Facts::There { bytes, sha256, other, .. }) => {
-                return Ok(Some(CapturedFile::Stored { bytes, sha256, other }));
+                return Ok(CapturedFile::Stored { bytes, sha256, other });
             }
             Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
             None => {
-                youngest = youngest.max(Some(received));
+                youngest = youngest.max(Some(*received));
                 missing = missing.or(Some(MissingFile::NotFetched));
             }
         }
@@ -53,19 +64,20 @@ pub(super) async fn file(
     if let Some(age) = age.filter(|age| *age < FILE_WAIT) {
         return Err(SourceError::StillCapturing { retry_after: retry_after(age) });
     }
-    Ok(missing.map(CapturedFile::Missing))
+    Ok(CapturedFile::Missing(missing.unwrap_or(MissingFile::NotFetched)))
 }
 
-/// Copies the bytes of the file with the wanted digest into a sink.
+/// Copies the bytes of the file at this place, with the wanted digest, into a sink.
 pub(super) async fn copy(
     store: &Store,
     variants: &Variants,
+    place: usize,
     wanted: Option<Sha256>,
     limit: u64,
     sink: &mut dyn Sink,
 ) -> Result<Sha256, SourceError> {
-    for (_, media) in variants.media() {
-        let Some(Facts::There { key, bytes, sha256, .. }) = facts(store, &key_of(&media)).await? else { continue };
+    for (_, media) in variants.media().get(place).into_iter().flatten() {
+        let Some(Facts::There { key, bytes, sha256, .. }) = facts(store, &key_of(media)).await? else { continue };
         if wanted.is_some_and(|wanted| wanted != sha256) {
             continue;
         }

@@ -15,7 +15,7 @@ mod sent;
 
 use async_trait::async_trait;
 use aws::s3::Store;
-use cloud_api::{EVIDENCE_ID, FILE_ID, Variants};
+use cloud_api::{EVIDENCE_ID, Variants, file_place, original_id};
 use jiff::{SignedDuration, Timestamp};
 use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 
@@ -65,8 +65,13 @@ impl Source for CloudApi {
         if variants.is_waiting(now) {
             return Err(SourceError::StillCapturing { retry_after: None });
         }
-        let file = files::file(&self.store, &variants, now).await?;
-        let item = cloud_api::item(id, &variants, file);
+        let files = files::files(&self.store, &variants, now).await?;
+        // The copies of the message without its content may contain the other party.
+        let earlier = match original_id(id) {
+            Some(original) => copies::copies(&self.store, &original).await?,
+            None => None,
+        };
+        let item = cloud_api::item(id, &variants, &files, earlier.as_ref());
         Ok(ItemJson::new(item.to_string().into_bytes())?)
     }
 
@@ -78,8 +83,8 @@ impl Source for CloudApi {
         sink: &mut dyn Sink,
     ) -> Result<Sha256, SourceError> {
         let variants = self.variants(id).await?;
-        if attachment.id.as_str() == FILE_ID {
-            return files::copy(&self.store, &variants, attachment.sha256, limit, sink).await;
+        if let Some(place) = file_place(attachment.id.as_str()) {
+            return files::copy(&self.store, &variants, place, attachment.sha256, limit, sink).await;
         }
         if attachment.id.as_str() != EVIDENCE_ID {
             return Err(SourceError::AttachmentMissing);
