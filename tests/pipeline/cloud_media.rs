@@ -24,7 +24,7 @@ use model::Sha256;
 use serde_json::{Value, json};
 use source::{
     Source, SourceError,
-    cloud_api::{AccessToken, AwsMedia, MediaApi, MediaFetcher, MediaOutcome, MediaTask, MetaMedia},
+    cloud_api::{AccessToken, AwsMedia, MediaApi, MediaFetcher, MediaOutcome, MediaTask, MetaAccount, MetaMedia},
 };
 
 use crate::cloud_capture::{BUSINESS_NUMBER, Bucket, CLIENT_NUMBER, HOUR, form, image, now};
@@ -250,6 +250,46 @@ async fn token_is_not_sent_to_other_hosts_or_redirects() -> anyhow::Result<()> {
         !requests.iter().any(|request| request == "file" || request == "other"),
         "a file was requested from another host or after a redirect: {requests:?}"
     );
+    Ok(())
+}
+
+/// The responses of a server that does not keep to Meta's documentation.
+#[tokio::test]
+async fn account_is_judged_only_by_responses_about_it() -> anyhow::Result<()> {
+    install_tls_provider();
+    let apps = |id: &str| {
+        let app = json!({"whatsapp_business_api_data": {"id": id, "name": "an app"}});
+        let ours = json!({"whatsapp_business_api_data": {"id": "2"}, "override_callback_uri": "https://a.example/"});
+        json!({"data": [app, ours], "paging": {}})
+    };
+    let respond = move |Path(path): Path<String>| async move {
+        match path.as_str() {
+            "1/subscribed_apps" => axum::Json(apps("1")).into_response(),
+            "2/subscribed_apps" => axum::Json(json!({"data": [{"id": "1"}]})).into_response(),
+            "3/subscribed_apps" => "x".repeat(2 << 20).into_response(),
+            "10" | "11" => axum::Json(json!({"id": "10"})).into_response(),
+            "12" => axum::Json(json!({"id": 12})).into_response(),
+            _ => (StatusCode::BAD_REQUEST, r#"{"error":{"code":100,"error_subcode":33}}"#).into_response(),
+        }
+    };
+    let base = serve(Router::new().route("/v25.0/{*path}", get(respond))).await?;
+    let token: Arc<dyn AccessToken> = Arc::new(RotatedToken::default());
+    let account = |id: &str| {
+        let graph = format!("{base}/v25.0").parse().ok()?;
+        MetaAccount::new(graph, Arc::clone(&token), id)
+    };
+    let subscribed = account("1").context("no account")?.subscribed_apps().await?.context("the account is not seen")?;
+    let found: Vec<_> = subscribed.iter().map(|app| (app.id.as_str(), app.override_url.as_deref())).collect();
+    assert_eq!(found, [("1", None), ("2", Some("https://a.example/"))]);
+    assert_eq!(account("9").context("no account")?.subscribed_apps().await?, None);
+    for (id, what) in [("2", "another form"), ("3", "too long")] {
+        let result = account(id).context("no account")?.subscribed_apps().await;
+        assert!(result.is_err(), "{what}: {result:?}");
+    }
+    let account = account("1").context("no account")?;
+    assert_eq!((account.may_use("10").await?, account.may_use("11").await?), (true, false), "another number's id");
+    assert!(!account.may_use("9").await? && !account.may_use("1/2").await?);
+    assert!(matches!(account.may_use("12").await, Err(SourceError::Unavailable { .. })));
     Ok(())
 }
 

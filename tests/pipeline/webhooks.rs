@@ -395,13 +395,14 @@ async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
         let at_meta = findings
             .into_iter()
             .filter(|finding| finding["check"].as_str().is_some_and(|check| check.ends_with("at Meta")));
-        let name = |finding: Value| -> Option<(String, String, String)> {
-            let detail = finding["detail"].as_str()?;
+        let name = |finding: Value| -> Option<((String, String, String), String)> {
+            let text = |member: &str| finding[member].as_str().map(str::to_owned);
+            let detail = text("detail")?;
             let named = [SUBSCRIBED, NOT_SUBSCRIBED, NOT_SEEN].into_iter().filter(|account| detail.contains(account));
             let [account] = named.collect::<Vec<_>>()[..] else { return None };
-            Some((account.to_owned(), finding["check"].as_str()?.to_owned(), finding["verdict"].as_str()?.to_owned()))
+            Some(((account.to_owned(), text("check")?, text("verdict")?), detail))
         };
-        let named: Option<Vec<_>> = at_meta.map(name).collect();
+        let named: Option<(Vec<_>, Vec<_>)> = at_meta.map(name).collect();
         named.with_context(|| format!("a finding does not name one account: {printed}"))
     };
     let expected = |verdicts: [(&str, &str, &str); 3]| -> Vec<_> {
@@ -411,11 +412,16 @@ async fn doctor_names_the_account_of_each_finding() -> anyhow::Result<()> {
         each.map(|(account, check, verdict)| (account.to_owned(), check.to_owned(), verdict.to_owned())).collect()
     };
     let all = [(SUBSCRIBED, "ok", "ok"), (NOT_SUBSCRIBED, "not-ok", "not-ok"), (NOT_SEEN, "warning", "not-ok")];
-    assert_eq!(findings().await?, expected(all));
+    let (found, details) = findings().await?;
+    assert_eq!(found, expected(all));
+    for (account, number) in [(NOT_SUBSCRIBED, "5550002"), (NOT_SEEN, "5550003")] {
+        let is_named = |detail: &&String| detail.contains(account) && detail.contains(number);
+        assert_eq!(details.iter().filter(is_named).count(), 1, "{number} is not named with its account: {details:?}");
+    }
     // Meta rejects the token, so that every request fails.
     meta.rotate("another-token");
     let all = [SUBSCRIBED, NOT_SUBSCRIBED, NOT_SEEN].map(|account| (account, "warning", "not-ok"));
-    assert_eq!(findings().await?, expected(all));
+    assert_eq!(findings().await?.0, expected(all));
     Ok(())
 }
 

@@ -283,4 +283,18 @@ mod tests {
             assert_eq!(text.parse::<GraphUrl>(), Err(GraphUrlError::Form), "{text}");
         }
     }
+
+    /// The ids come from webhooks, and the URL is requested with the token.
+    #[test]
+    fn edge_of_an_object_exists_only_for_a_number() {
+        let graph: GraphUrl = "https://graph.facebook.com/v25.0/".parse().unwrap();
+        let longest = "1".repeat(32);
+        for id in ["9", &longest] {
+            let url = graph.edge(id, "/subscribed_apps").unwrap();
+            assert_eq!(url.as_str(), format!("https://graph.facebook.com/v25.0/{id}/subscribed_apps"));
+        }
+        for id in ["", "1a", "1/2", "..", "1?x=1", "٣", &"1".repeat(33)] {
+            assert_eq!(graph.edge(id, ""), None, "{id}");
+        }
+    }
 }
