@@ -25,8 +25,11 @@ pub(super) fn state_without_outcome(
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use model::Listed;
+    use serde_json::json;
 
     use super::*;
+    use crate::commands::reconcile::{Missing, MissingCause, Reconciled};
 
     #[test]
     fn item_is_expired_only_if_its_last_run_is_that_old() {
@@ -42,5 +45,16 @@ mod tests {
         assert_eq!(state(1, 2), EntryState::Missing);
         assert_eq!(state_without_outcome(ago(1), None, Some(ago(365))), EntryState::Missing, "an invalid time");
         assert_eq!(state_without_outcome(ago(400), Some(ago(400)), None), EntryState::Missing, "outcomes are kept");
+    }
+
+    #[test]
+    fn unproven_item_is_undecided_and_can_be_requeued() {
+        let mut reconciled = Reconciled::default();
+        assert!(reconciled.is_decided() && reconciled.to_requeue().is_empty());
+        let listed = Listed { item: json!("WA-1"), archived_time: json!("2025-11-22T06:00:00Z") };
+        let run = "20261122T070000Z-backfill-0badcafe".parse().unwrap();
+        reconciled.unproven = vec![Missing { listed, key: String::new(), run, cause: MissingCause::NoOutcome }];
+        assert!(!reconciled.is_decided());
+        assert_eq!(reconciled.to_requeue().len(), 1);
     }
 }
