@@ -141,13 +141,15 @@ impl Import {
         let mut stored = StoredMessage::new(&self.store, &self.memory, task, mime_key);
         // Different from the task's if the message was deleted by age (`MimeDays`) and rendered again. The outcome then
         // describes the message that is in the bucket now, once its digest is verified. Copies that were filed before
-        // keep the bytes of the earlier rendering. Their Message-ID is the same, and so is the content digest, unless
-        // the item has changed at the source: then the deep check recognizes those copies by the item's id only.
+        // keep the bytes of the earlier rendering. If the item has changed at the source, they have another content
+        // digest, and no digest of the outcome describes all copies: without one, the deep check recognizes them by their
+        // Message-ID. That is another one only if `ARCHIVE_DOMAIN` or the sender's data have changed.
         if leased.outcome.sha256 != Some(task.sha256) {
             let message = stored.get().await?;
             let outcome = &mut leased.outcome;
+            let content = message.identity().content;
             outcome.message_id = Some(message.message_id.clone());
-            outcome.content = message.identity().content;
+            outcome.content = content.filter(|_| outcome.mailboxes.is_empty() || outcome.content == content);
             outcome.sha256 = Some(task.sha256);
             outcome.bytes = Some(task.bytes);
             outcome.mime = Some(mime_key.to_owned());

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
+use ::message::read::CONTENT_HEADER;
 use aws::s3::{Condition, Put};
 use aws_fake::{Aws, BUCKET};
 use jiff::SignedDuration;
@@ -16,10 +17,11 @@ const SETTLES: Duration = Duration::from_secs(60);
 
 const PARTICIPANTS: [&str; 2] = ["ada@example.com", "bob@example.com"];
 
-/// Returns the stored message of an item.
+/// Returns the stored message of an item. The date is also its content, and so the content digest.
 fn message(item: &str, date: &str) -> Vec<u8> {
     let [from, to] = PARTICIPANTS;
-    format!("Message-ID: <{item}@archive.example.com>\r\nDate: {date}\r\nFrom: {from}\r\nTo: {to}\r\n\r\nHello\r\n")
+    let content = Sha256::of(date.as_bytes());
+    format!("Message-ID: <{item}@archive.example.com>\r\nDate: {date}\r\nFrom: {from}\r\nTo: {to}\r\n{CONTENT_HEADER}: {content}\r\n\r\nHello\r\n")
         .into()
 }
 
@@ -240,4 +242,5 @@ async fn outcome_describes_the_message_that_is_in_the_bucket() {
     assert_eq!(test.deliver().await.ok(), Some(Next::Done));
     let outcome = test.outcome();
     assert_eq!((outcome.sha256, outcome.bytes), (Some(test.task.sha256), Some(test.task.bytes)));
+    assert!(first.content.is_some() && outcome.content.is_none(), "the first copy has another content digest");
 }
