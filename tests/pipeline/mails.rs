@@ -211,6 +211,17 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
     let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
+
+    // A vendor that gives the file of each day the same name: the next day's mails do not end the incident.
+    let incomplete_zip = zip_of(&[("7.eml", &mail("7", "seven", "")), ("d.mf", b"7.eml\r\n8.eml\r\nCount: 2\r\n")])?;
+    pipeline.put("inbox/sftp/daily.zip", incomplete_zip).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let next_day = zip_of(&[("9.eml", &mail("9", "nine", "")), ("d.mf", b"9.eml\r\nCount: 1\r\n")])?;
+    pipeline.put("inbox/sftp/daily.zip", next_day).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert!(pipeline.logs().contains("the file was replaced by other mails"), "nothing names the risk of a loss");
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+    assert!(code == Some(1) && out.contains("8.eml is missing"), "{out}");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The record of a file that a capture vendor delivered, and its problems.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,15 @@ impl Delivery {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
+    /// Returns whether this version of the file corrects an earlier one: it contains each mail that was read from the earlier
+    /// one. A vendor may deliver other mails under the same name, for example every day. If no mail of the earlier version
+    /// could be read, nothing shows that this is the same delivery.
+    pub fn corrects(&self, earlier: &Self) -> bool {
+        let own: HashSet<_> = self.items.iter().map(|item| &item.item).collect();
+        let mut read = earlier.items.iter().filter(|item| item.sha256.is_some()).peekable();
+        read.peek().is_some() && read.all(|item| own.contains(&item.item))
+    }
+
     /// Returns the problems as sentences: "the vendor's manifest lists 812 messages, the zip has 811", "0042.eml is
     /// missing".
     pub fn sentences(&self) -> Vec<String> {
@@ -124,5 +135,36 @@ impl Problem {
                 format!("{name} has the id of another message with other content (both are filed)")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_mails_correct_a_delivery() {
+        let delivery = |items: &[(&str, bool)]| Delivery {
+            v: Delivery::VERSION,
+            file: "inbox/daily.zip".to_owned(),
+            etag: String::new(),
+            received: Timestamp::UNIX_EPOCH,
+            manifest_count: None,
+            mails: 0,
+            items: items
+                .iter()
+                .map(|(item, read)| DeliveredItem {
+                    item: (*item).to_owned(),
+                    name: None,
+                    sha256: read.then(|| Sha256::of(b"")),
+                })
+                .collect(),
+            problems: Vec::new(),
+        };
+        let incomplete = delivery(&[("1", true), ("2", true)]);
+        assert!(delivery(&[("3", true), ("2", true), ("1", true)]).corrects(&incomplete));
+        assert!(!delivery(&[("2", true), ("3", true)]).corrects(&incomplete), "another day's file");
+        let unreadable = delivery(&[("inbox/daily.zip", false)]);
+        assert!(!incomplete.corrects(&unreadable) && !incomplete.corrects(&delivery(&[])), "nothing is known of it");
     }
 }

@@ -49,9 +49,10 @@ pub fn delivery(file: &str) -> String {
 /// The prefix of incomplete or damaged deliveries.
 pub const INCIDENTS: &str = "incidents/";
 
-/// Returns the key of the incident of a delivery with problems: a copy of the delivery's record.
-pub fn incident(file: &str) -> String {
-    format!("{INCIDENTS}{}.json", Sha256::of(file.as_bytes()).short_hex())
+/// Returns the key of the incident of a version of a file with problems: a copy of the delivery's record. Another version
+/// of the file has an incident of its own, because it may contain other mails.
+pub fn incident(file: &str, etag: &str) -> String {
+    format!("{INCIDENTS}{}.json", Sha256::of(format!("{file}\n{etag}").as_bytes()).short_hex())
 }
 
 /// The raw bodies of webhooks, by day and digest.

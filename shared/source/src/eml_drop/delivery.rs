@@ -13,7 +13,7 @@ use eml_drop::{
 use futures::future::try_join_all;
 use model::{DeliveredItem, Delivery, ItemId, Problem, keys};
 use tokio::runtime::Handle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     SourceError,
@@ -96,11 +96,22 @@ impl EmlDrop {
             problems: found.problems,
         };
         let key = keys::delivery(&object.key);
-        // The incident is written first: once the record exists, the file is not read again. A corrected file of the
-        // same name closes the incident.
-        if !delivery.problems.is_empty() || before.is_some_and(|before| !before.problems.is_empty()) {
-            let incident = Delivery { items: Vec::new(), ..delivery.clone() };
-            self.write(&keys::incident(&object.key), &incident).await?;
+        // The incidents are written first: once the record exists, the file is not read again. A corrected file of the
+        // same name closes the incident of the version before. Other mails under the same name do not.
+        if !delivery.problems.is_empty() {
+            self.write_incident(Delivery { items: Vec::new(), ..delivery.clone() }).await?;
+        }
+        if let Some(before) = before {
+            if delivery.corrects(&before) {
+                if !before.problems.is_empty() {
+                    self.write_incident(Delivery { items: Vec::new(), problems: Vec::new(), ..before }).await?;
+                }
+            } else if before.mails > 0 {
+                warn!(
+                    delivery = key,
+                    "the file was replaced by other mails: a version that is replaced before fetch reads it is lost, so each file needs a new name"
+                );
+            }
         }
         self.write(&key, &delivery).await?;
         let (mails, problems) = (delivery.mails, delivery.problems.len());
@@ -113,6 +124,10 @@ impl EmlDrop {
             );
         }
         Ok(delivery)
+    }
+
+    async fn write_incident(&self, incident: Delivery) -> Result<(), SourceError> {
+        self.write(&keys::incident(&incident.file, &incident.etag), &incident).await
     }
 
     /// Writes the record. Two runs that read the same version of a file write the same record.
