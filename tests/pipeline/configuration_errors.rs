@@ -60,7 +60,7 @@ async fn unreachable_source_stops_fetch() -> anyhow::Result<()> {
     )
     .await?;
     let error = pipeline.run(&Pipeline::timer()).await.unwrap_err().to_string();
-    assert!(error.contains("listing the source") && error.contains("connect"), "{error}");
+    assert!(error.contains("listing the source failed") && error.contains("connect"), "{error}");
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())
 }

@@ -126,7 +126,7 @@ async fn faults_of_aws_delay_a_file_and_lose_none() -> anyhow::Result<()> {
     social.assert_filed_once().await?;
     assert_eq!((social.fake.faults_left(), social.fake.rejected().len()), (0, 0));
     for text in [
-        "configuration error, will retry until fixed",
+        "configuration error, will retry until the receive limit",
         "status 403 AccessDeniedException: check the permissions",
         "status 403 AccessDeniedByMetaException: check the permissions",
         "status 429 ThrottledRequestException",

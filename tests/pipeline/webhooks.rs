@@ -299,7 +299,7 @@ async fn file_is_fetched_through_faults_and_with_a_new_token() -> anyhow::Result
     sender.deliver(&document).await?;
     let working = pipeline.machine.work_receive().context("no event source")?;
     // The file waits until an operator has stored the new token.
-    pipeline.until_logged("configuration error, will retry until fixed").await?;
+    pipeline.until_logged("configuration error, will retry until the receive limit").await?;
     pipeline.machine.cloud.put_secret(WEBHOOK_SECRET, &webhook_secret("EAAG-another-token")).await?;
     working.stop().await;
     pipeline.store_events().await?;

@@ -70,12 +70,12 @@ impl Work for Convert {
         if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
                 runtime::metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
-                info!(item = %task.item.key(), stage = %Stage::Convert, "filed before, nothing to do");
+                info!(item = %task.item.key(), stage = %Stage::Convert, "task skipped: item was filed before");
                 return Ok(Next::Done);
             }
             // One dead letter per item is enough.
             if record.is_covered_by_dead_letter_of(outcome) {
-                info!(item = %task.item.key(), stage = %Stage::Convert, "dead-lettered before, nothing to do");
+                info!(item = %task.item.key(), stage = %Stage::Convert, "task skipped: item is a dead letter already");
                 return Ok(Next::Done);
             }
         }
@@ -230,13 +230,13 @@ impl Convert {
             return Err(match self.store.find_version(key).await.map_err(store_failure)? {
                 None => Failure::Transient { detail: format!("{key} was deleted meanwhile"), after: None },
                 Some(_) => {
-                    let detail = format!("{key} has no digest: it was not written by this system");
+                    let detail = format!("{key} lacks a digest: another writer stored it; delete that version");
                     Failure::Configuration { detail, after: None }
                 }
             });
         };
         if kept != ours {
-            warn!(item = %task.item.key(), stage = %Stage::Convert, "an earlier rendering differs, keeping it");
+            warn!(item = %task.item.key(), stage = %Stage::Convert, "this rendering differs from the stored one, which was kept");
         }
         Ok(kept)
     }

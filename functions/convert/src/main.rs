@@ -22,9 +22,9 @@ const CONCURRENT_EXPORTS: usize = 4;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
     runtime::start_log(LogLevel::read(&variables)?);
-    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "start failed"))?;
     let renderer = Renderer::new(&settings.archive_domain)
-        .inspect_err(|error| tracing::error!(%error, "cannot start: environment variable ARCHIVE_DOMAIN"))?
+        .inspect_err(|error| tracing::error!(%error, "start failed: environment variable ARCHIVE_DOMAIN"))?
         .with_time_zone(settings.time_zone.clone());
     let aws = aws::load_config().await;
     let large_item_max_bytes = settings.large_item_max_bytes();

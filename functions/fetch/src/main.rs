@@ -15,7 +15,7 @@ use serde_json::Value;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
     runtime::start_log(LogLevel::read(&variables)?);
-    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "start failed"))?;
     let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let fetch = Arc::new(Fetch {

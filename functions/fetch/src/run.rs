@@ -69,16 +69,16 @@ pub enum FetchError {
     #[error(transparent)]
     Window(#[from] WindowError),
     /// The source could not be listed.
-    #[error("listing the source: {0}")]
+    #[error("listing the source failed: {0}")]
     Source(#[from] SourceError),
     /// The cursor, or an object of a run.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The convert queue failed.
-    #[error("sending to the convert queue: {0}")]
+    #[error("sending to the convert queue failed: {0}")]
     Queue(#[from] QueueError),
     /// The source returned a pagination cursor twice.
-    #[error("listing the source: page {0} links to an earlier page")]
+    #[error("listing the source failed: page {0} links to an earlier page")]
     PaginationLoop(u32),
     /// The source's clock is so far behind that nothing is left of the window.
     #[error(
@@ -283,7 +283,7 @@ impl Fetch {
             if attempt >= Self::SEND_TRIES || matches!(error, QueueError::Configuration { .. }) {
                 return Err(error);
             }
-            warn!(%run, unconfirmed = rest.len(), %error, "messages not confirmed, sending them again");
+            warn!(%run, unconfirmed = rest.len(), %error, "some messages were not confirmed, sending them again");
             tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
             bodies = rest;
         }
@@ -338,7 +338,7 @@ fn check_clock(source_time: Timestamp, requested_at: Timestamp, responded_at: Ti
     if ahead.max(behind) > Fetch::MAX_CLOCK_SKEW {
         runtime::metrics::add(Metric::ClockSkew, 1);
         let seconds = ahead.as_secs();
-        error!(%source_time, seconds, "the source's clock and ours differ: one of them is wrong");
+        error!(%source_time, seconds, "the source's clock differs from the function's by more than 150 seconds: ask the source's operator to correct it");
     }
 }
 
@@ -352,11 +352,18 @@ fn report(summary: &Summary, kind: RunKind, moved: bool) {
     if kind == RunKind::Daily {
         runtime::metrics::add(Metric::Incomplete, 1);
         if !moved {
-            error!(%run, listed, queued, reached, %to, "run hit its deadline without advancing the cursor");
+            error!(%run, listed, queued, reached, %to, "run reached its deadline without advancing the cursor");
             return;
         }
     }
-    warn!(%run, listed, queued, reached, %to, "run hit its deadline, the next run continues from here");
+    match kind {
+        RunKind::Daily => {
+            warn!(%run, listed, queued, reached, %to, "run reached its deadline, the next run continues from here");
+        }
+        RunKind::Backfill => {
+            warn!(%run, listed, queued, reached, %to, "backfill reached its deadline: run archiver backfill from the time in reached, or shorter windows if it is unknown");
+        }
+    }
 }
 
 #[cfg(test)]

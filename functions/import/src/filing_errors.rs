@@ -5,14 +5,14 @@
 //!   Unrecognized, NoMailbox, LookupRejected
 //!                          ▶ retried until the limit (`retry_limit.rs`) is reached, then permanent
 //!   Unavailable, Configuration
-//!                          ▶ retried; the attempts made while other items are filed in the mailbox count towards the limit
+//!                          ▶ retried; only attempts during which the mailbox accepts other items count towards the limit
 //! ```
 //!
 //! An outage concerns every item. As long as the mailbox accepts no other item, an item whose filing failed with
-//! "unavailable" or "configuration" waits. If the mailbox accepts other items meanwhile, this item causes the error.
+//! "unavailable" or "configuration" waits. If the mailbox accepts other items meanwhile, the error concerns this item only.
 //!
-//! A filing with an unknown outcome is decided by the error that it ended with. The caller holds the lease for its settle time,
-//! also if the decision is permanent.
+//! If the outcome of a filing is unknown, the error that the filing ended with decides. The caller holds the lease for the settle
+//! time, also if the decision is permanent.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ pub struct Successes(Mutex<Latest>);
 
 #[derive(Debug, Default)]
 struct Latest {
-    /// Time of the last filing in each mailbox, by the mailbox's id.
+    /// Time of the last successful filing in each mailbox, by the mailbox's id.
     filings: HashMap<String, Timestamp>,
     /// Time of the last lookup that found a mailbox.
     lookup: Option<Timestamp>,
@@ -79,8 +79,8 @@ fn is_within(at: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
     (SignedDuration::ZERO..=duration).contains(&now.duration_since(at))
 }
 
-/// Returns the mailbox's entry for the outcome (`None` if there is nothing to record), and whether the failure is
-/// permanent. `before` is the entry that earlier attempts recorded; its series of checks is continued.
+/// Returns the mailbox's entry for the outcome, and the failure of the item: permanent, or retried. The entry is `None` if an
+/// outage is the only failure so far. `before` is the entry that earlier attempts recorded; its series of checks is continued.
 /// `others_are_filed` is true if the mailbox accepted a copy within the last hour ([`Successes::has_filed`]).
 pub(crate) fn decide(
     address: MailboxAddress,
@@ -115,7 +115,9 @@ pub(crate) fn decide(
     let (since, checks, last_check) = (Some(series.since), series.checks, series.last);
     let failed = FailedMailbox { address, reason, since, checks, last_check };
     let failure = if limit.is_reached(series, now) {
-        permanent(reason, format!("{error}, after {} attempts", series.checks))
+        let copy =
+            if matches!(error, MailboxError::OutcomeUnknown { .. }) { "; the mailbox may have a copy" } else { "" };
+        permanent(reason, format!("{}, after {} attempts{copy}", error.cause(), series.checks))
     } else {
         let next = limit.next_check(series);
         match failure {
@@ -182,6 +184,18 @@ mod tests {
             assert!(detail.contains(code) && detail.contains("after 25 attempts"), "{detail}");
             assert_eq!(entry.map(|failed| failed.checks), Some(25));
         }
+    }
+
+    #[test]
+    fn permanent_detail_of_an_unknown_outcome_warns_of_a_copy() {
+        let error = MailboxError::OutcomeUnknown { error: Box::new(unrecognized()), settle_time: Duration::ZERO };
+        let mut entry = None;
+        hourly(&error, 0..=23, &mut entry, true);
+        let Failure::Permanent { detail, .. } = hourly(&error, 24..=24, &mut entry, true) else {
+            panic!("not permanent after 24 hours");
+        };
+        assert!(detail.ends_with("after 25 attempts; the mailbox may have a copy"), "{detail}");
+        assert!(!detail.contains("the retry looks up"), "{detail}");
     }
 
     #[test]

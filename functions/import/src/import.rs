@@ -93,7 +93,7 @@ impl Work for Import {
         let mut leased = match outcomes.acquire(&task, &keys, delivery).await? {
             Acquired::Leased(leased) => *leased,
             Acquired::Settled(why) => {
-                info!(item = %task.key, stage = %Stage::Import, why, "nothing to do");
+                info!(item = %task.key, stage = %Stage::Import, why, "task skipped");
                 return Ok(Next::Done);
             }
         };
@@ -169,7 +169,7 @@ impl Import {
         }
         if !outcome.lookup_rejected.is_empty() {
             let count = outcome.lookup_rejected.len();
-            warn!(item = %task.key, stage = %Stage::Import, count, "lookups rejected until the retries were used up");
+            warn!(item = %task.key, stage = %Stage::Import, count, "lookups were rejected until the retry limit, filing for the others");
         }
         if mailboxes.is_empty() && outcome.mailboxes.is_empty() && outcome.missing.is_empty() {
             mailboxes.push(self.catch_all().await?);
@@ -219,11 +219,14 @@ impl Import {
     /// Finds the mailbox for an item of which no participant has a mailbox or is expected to have one.
     async fn catch_all(&self) -> Result<Mailbox, Failure> {
         let Some(address) = &self.catch_all else {
-            return Err(permanent(Reason::Unmapped, "no participant has a mailbox"));
+            return Err(permanent(
+                Reason::Unmapped,
+                "all participants lack a mailbox: add one to the user map, then replay",
+            ));
         };
         // Each such item waits until an operator has corrected the variable.
         let missing = || Failure::Configuration {
-            detail: "CATCH_ALL_MAILBOX is an address that has no mailbox".to_owned(),
+            detail: "the address in CATCH_ALL_MAILBOX lacks a mailbox: correct CatchAllMailbox".to_owned(),
             after: None,
         };
         self.mailboxes.find(address).await.map_err(|error| from_mailbox(&error))?.ok_or_else(missing)
@@ -306,7 +309,7 @@ impl Import {
                 match failure {
                     Failure::Permanent { reason, detail } => {
                         self.remove_incomplete(task, &mailbox, message).await;
-                        debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "a mailbox refused the item");
+                        debug!(item = %task.key, stage = %Stage::Import, %reason, detail, "filing failed permanently in a mailbox");
                         refused.get_or_insert((reason, detail));
                     }
                     failure => waiting.add_filing(failure),
@@ -326,7 +329,7 @@ impl Import {
         }
         let Some((reason, detail)) = refused else { return Ok(()) };
         let all = failed + leased.outcome.mailboxes.len();
-        let detail = format!("{failed} of {all} mailboxes refused the item; the first: {detail}");
+        let detail = format!("filing failed in {failed} of {all} mailboxes; the first: {detail}");
         Err(AttemptFailure { failure: permanent(reason, detail), hold })
     }
 
@@ -334,7 +337,7 @@ impl Import {
     /// incomplete message.
     async fn remove_incomplete(&self, task: &ImportTask, mailbox: &Mailbox, message: &Message) {
         if let Err(error) = self.mailboxes.remove_incomplete(mailbox, message).await {
-            warn!(item = %task.key, stage = %Stage::Import, %error, "an incomplete message may be left");
+            warn!(item = %task.key, stage = %Stage::Import, %error, "removing an incomplete message failed, it may be left in the mailbox");
         }
     }
 

@@ -20,11 +20,11 @@ const CONCURRENCY: usize = 10;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
     runtime::start_log(LogLevel::read(&variables)?);
-    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "start failed"))?;
     let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let mailboxes = settings.mailbox.connect(Secrets::new(&aws));
-    let mailboxes = mailboxes.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let mailboxes = mailboxes.inspect_err(|error| tracing::error!(%error, "start failed"))?;
     let batch = Batch {
         work: Arc::new(Import {
             user_map: UserMapFile::new(store.clone(), settings.user_map_key, settings.default_region),

@@ -164,10 +164,13 @@ pub(crate) fn decide(
             Resolved::NotFound { .. } => {
                 let missing = checked(earlier, participant, MissingReason::MailboxNotFound, lookup_limit, now);
                 if limit.is_reached(series(&missing), now) {
-                    let detail = format!("no mailbox for an expected participant after {} checks", missing.checks);
+                    let detail = format!(
+                        "an expected participant still lacked a mailbox after {} checks: correct the user map or have the mailbox created, then replay",
+                        missing.checks
+                    );
                     plan.given_up.get_or_insert((Reason::MailboxNotFound, detail));
                 } else {
-                    let detail = "an expected participant has no mailbox yet".to_owned();
+                    let detail = "an expected participant still lacks a mailbox".to_owned();
                     plan.waiting.add(Failure::Transient { detail, after: limit.next_check(series(&missing)) });
                 }
                 plan.missing.push(missing);

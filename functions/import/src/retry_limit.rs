@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 /// A negative response is final only when it was repeated this often, and the retry period has passed.
 const MIN_CHECKS: u32 = 3;
 
-/// Number of checks at the queue's own backoff. A sporadic negative response ends within them.
+/// Number of first checks, at the intervals of the queue's backoff. A sporadic negative response does not last longer.
 const FAST_CHECKS: u32 = 6;
 
 /// Number of checks over the whole period, after the fast ones.

@@ -89,12 +89,13 @@ impl<'a> StoredMessage<'a> {
         }
         let mime = read_message(self.store, key, task.sha256, task.bytes).await?;
         let mime = mime.ok_or_else(|| {
-            let detail =
-                "the rendered message is missing in the bucket; restore the object's last version, then replay";
+            let detail = format!(
+                "the stored message {key} is missing: restore its oldest version (runbook, \"Restoring a message\"), then replay"
+            );
             permanent(Reason::ItemNotFound, detail)
         })?;
         let message_id = evidence::message_id(&mime)
-            .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message has no Message-ID"))?;
+            .ok_or_else(|| permanent(Reason::ItemMalformed, "the stored message lacks a Message-ID: report a bug"))?;
         Ok(Message { item: task.item.clone(), message_id, mime })
     }
 }

@@ -91,7 +91,7 @@ impl FunctionUrl {
         match handled.await {
             Ok(Ok(response)) | Ok(Err(response)) => response,
             Err(_) => {
-                warn!("no answer in time, the sender will send the webhook again");
+                warn!("no response in time, the sender will send the webhook again");
                 HttpResponse::new(503, "try again later")
             }
         }
@@ -147,7 +147,7 @@ impl FunctionUrl {
             }
             Err(Failure::Configuration { detail, .. }) => Err(not_configured(&detail)),
             Err(Failure::Transient { detail, .. } | Failure::Permanent { detail, .. }) => {
-                warn!(detail, "a webhook was not kept, the sender will send it again");
+                warn!(detail, "a webhook was not stored, the sender will send it again");
                 Err(HttpResponse::new(503, "try again later"))
             }
         }
@@ -189,7 +189,7 @@ impl FunctionUrl {
     ) -> Result<bool, HttpResponse> {
         let unreadable = |error: SecretError| match error {
             SecretError::Unavailable(_) => {
-                warn!(%error, "the secret cannot be read now");
+                warn!(%error, "reading the secret failed, the sender will send the webhook again");
                 HttpResponse::new(503, "try again later")
             }
             SecretError::Configuration { .. } | SecretError::Shape { .. } => not_configured(&error.to_string()),
@@ -204,7 +204,7 @@ impl FunctionUrl {
         };
         match of(&secrets) {
             Some(secret) => Ok(matches(secret)),
-            None => Err(not_configured(&format!("{member} is not filled in, in the secret of the webhooks"))),
+            None => Err(not_configured(&format!("the webhooks' secret lacks {member}: fill it in"))),
         }
     }
 }

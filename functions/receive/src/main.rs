@@ -32,7 +32,7 @@ struct Function {
 async fn main() -> Result<(), lambda_runtime::Error> {
     let variables = Variables::read(VARIABLES);
     runtime::start_log(LogLevel::read(&variables)?);
-    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let settings = Settings::read(&variables).inspect_err(|error| tracing::error!(%error, "start failed"))?;
     let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let capture = Capture::new(store.clone());

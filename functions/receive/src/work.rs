@@ -97,7 +97,7 @@ impl Receive {
         let now = Timestamp::now();
         let fetcher = if task.is_from_aws() { Some(&self.files.aws) } else { self.files.meta.as_ref() };
         let fetcher = fetcher.ok_or_else(|| Failure::Configuration {
-            detail: "a file must be fetched from Meta, and the function has no secret with an access token".to_owned(),
+            detail: "a file must be fetched from Meta, and the function lacks the secret with the access token: deploy the stack again".to_owned(),
             after: task.retry_after(now),
         })?;
         // The file is in memory while it is fetched.
@@ -108,7 +108,11 @@ impl Receive {
             MediaOutcome::Stored => info!(file = task.key(), "file stored"),
             MediaOutcome::DoneBefore => debug!(file = task.key(), "file was fetched earlier"),
             MediaOutcome::Lost(why) => {
-                warn!(file = task.key(), ?why, "file given up, its message is filed without it")
+                warn!(
+                    file = task.key(),
+                    ?why,
+                    "file was not fetched in time or is lost, its message will be filed without it"
+                )
             }
         }
         Ok(())

@@ -147,7 +147,7 @@ pub struct Cursor {
     pub archived_time: Timestamp,
     /// The run that moved it here.
     pub run: RunId,
-    /// The rest of the window of a run that hit its deadline before it reached `archived_time`: from where it stopped
+    /// The rest of the window of a run that reached its deadline before it reached `archived_time`: from where it stopped
     /// to the end of its window. The next run continues there, so that even a large overlap is completed over several
     /// runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -300,7 +300,7 @@ fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
         Failure::Permanent { reason, detail } => warn!(%stage, item, %reason, detail, "dead letter"),
         Failure::Transient { detail, .. } => warn!(%stage, item, receives, detail, "transient failure, will retry"),
         Failure::Configuration { detail, .. } => {
-            error!(%stage, item, receives, detail, "configuration error, will retry until fixed")
+            error!(%stage, item, receives, detail, "configuration error, will retry until the receive limit")
         }
     }
 }

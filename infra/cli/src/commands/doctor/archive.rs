@@ -11,8 +11,8 @@ use source::{Basic, EmlDrop, Newest, SourceError, SourceSettings};
 use super::{finding::Finding, remedies::NOT_LOCAL, secret::problem};
 use crate::connection::Connection;
 
-const SECRET: &str = "archive's secret";
-const LOGIN: &str = "archive login";
+const SECRET: &str = "source's secret";
+const LOGIN: &str = "source login";
 const DELIVERIES: &str = "vendor's deliveries";
 
 /// Timeout of the login check.
@@ -64,7 +64,7 @@ async fn secret(secrets: &Secrets, id: &str) -> Finding {
         "aws secretsmanager put-secret-value --secret-id {id} --secret-string file://archiver.json\n\
          archiver.json: {{\"username\": …, \"password\": …}} of the retrieval API. Reading the secret needs secretsmanager:GetSecretValue"
     );
-    match secrets.get::<Basic>(id, r#"{"username","password"} of the archiver"#).await {
+    match secrets.get::<Basic>(id, r#"{"username","password"} of the source"#).await {
         Ok(basic) => match problem(basic.username.expose_secret(), basic.password.expose_secret()) {
             None => Finding::ok(SECRET, "contains a user name and a password"),
             Some(problem) => Finding::not_ok(SECRET, problem, remedy),
@@ -99,9 +99,11 @@ async fn login(connection: &Connection, settings: SourceSettings, secrets: &Secr
             error.to_string(),
             "check that the secret contains the user name and the password of the retrieval API, and that ArchiverUrl is its base URL",
         ),
-        Err(_) => {
-            Finding::not_ok(LOGIN, format!("no response within {seconds} seconds"), "contact the source's operator")
-        }
+        Err(_) => Finding::not_ok(
+            LOGIN,
+            format!("the source did not respond within {seconds} seconds"),
+            "contact the source's operator",
+        ),
     }
 }
 
@@ -137,7 +139,7 @@ fn delivered(newest: Result<Option<Newest>, SourceError>, now: Timestamp) -> Fin
         Ok(false) => Finding::not_ok(
             DELIVERIES,
             format!(
-                "no mail in the newest file, of {received:.0}, has the header field that the profile reads the id from"
+                "all mails in the newest file, of {received:.0}, lack the header field that the profile reads the id from"
             ),
             "check EmlProfile and, for generic, the id in EmlHeaders, then `make deploy`",
         ),

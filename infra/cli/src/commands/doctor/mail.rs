@@ -87,7 +87,7 @@ async fn graph_mailbox(graph: &Graph, address: &MailboxAddress, folder: &str, cl
         Ok(None) => {
             return Finding::not_ok(
                 MAILBOX,
-                format!("{address} has no mailbox that Graph can reach"),
+                format!("{address} lacks a mailbox that Graph can reach"),
                 "check the address, and that the mailbox is licensed for Exchange Online and not on premises",
             );
         }

@@ -117,7 +117,7 @@ async fn run_checks(
                 findings.add(finding)?;
             }
         }
-        Err(_) => findings.add(Finding::skipped("archive login", unknown))?,
+        Err(_) => findings.add(Finding::skipped("source login", unknown))?,
     }
     match settings.import {
         Ok(settings) => {
@@ -156,7 +156,7 @@ fn deployment(connection: &Connection) -> Finding {
             Finding::warning(
                 CHECK,
                 format!("the stack {name} is {status}"),
-                "the last update failed and was rolled back: see the stack's events",
+                "the last operation on the stack failed or was rolled back: see the stack's events",
             )
         }
         Target::Stack { name, status } => Finding::ok(CHECK, format!("the stack {name} is {status}")),

@@ -102,7 +102,7 @@ fn subscription(account: &str, apps: &[SubscribedApp], url: Option<&str>) -> Fin
     if apps.is_empty() {
         let remedy =
             format!("subscribe the app: POST {DEFAULT_GRAPH_URL}/{account}/subscribed_apps with the access token");
-        let detail = format!("no app is subscribed to the account {account}, so no webhook is sent");
+        let detail = format!("the account {account} lacks a subscribed app, so Meta does not send webhooks");
         Finding::not_ok(SUBSCRIPTION, detail, remedy)
     } else if overrides().any(same) {
         Finding::ok(SUBSCRIPTION, format!("the webhooks of account {account} go to the stack's URL (apps: {ids})"))

@@ -79,7 +79,7 @@ impl Sns<'_> {
                 break;
             }
         }
-        let detail = "the receive queue is not subscribed to the topic, so nothing of AWS comes";
+        let detail = "the receive queue is not subscribed to the topic, so webhooks from AWS do not arrive";
         Ok(Finding::not_ok(SUBSCRIPTION, detail, format!("compare SocialTopicArn, then `make deploy`; {RECREATE}")))
     }
 
@@ -99,7 +99,11 @@ impl Sns<'_> {
             let detail = "raw message delivery is on: every notification becomes a dead letter";
             Finding::not_ok(SUBSCRIPTION, detail, remedy)
         } else if attribute("FilterPolicy").is_some_and(|policy| policy != "{}") {
-            Finding::warning(SUBSCRIPTION, "a filter policy holds notifications back", remedy)
+            Finding::warning(
+                SUBSCRIPTION,
+                "the subscription has a filter policy: notifications that do not match it are not delivered",
+                remedy,
+            )
         } else {
             Finding::ok(SUBSCRIPTION, "the receive queue is subscribed to the topic")
         })
@@ -112,7 +116,7 @@ impl Sns<'_> {
         if lets_publish(&policy) {
             return Ok(Finding::ok(POLICY, format!("{PUBLISHER} may publish")));
         }
-        let detail = format!("no statement allows {PUBLISHER} sns:Publish");
+        let detail = format!("the topic's policy lacks a statement that allows {PUBLISHER} sns:Publish");
         let remedy = "add one: the console of AWS End User Messaging Social shows it at the event destination";
         Ok(Finding::not_ok(POLICY, detail, remedy))
     }
@@ -130,9 +134,9 @@ impl Sns<'_> {
         }
         let answer = read(signed.send().await, RESPONSE_MAX_BYTES).await.map_err(|error| error.reason().to_owned())?;
         if !answer.status.is_success() {
-            return Err(format!("SNS answers with status {}", answer.status.as_u16()));
+            return Err(format!("SNS responded with status {}", answer.status.as_u16()));
         }
-        parsed(&answer.body).ok_or_else(|| "SNS's answer is not XML".to_owned())
+        parsed(&answer.body).ok_or_else(|| "the response of SNS is not XML".to_owned())
     }
 }
 

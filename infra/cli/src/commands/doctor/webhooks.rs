@@ -167,12 +167,12 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
     match read(request.send().await, RESPONSE_MAX_BYTES).await {
         Ok(response) if response.status.as_u16() == 200 && response.body == CHALLENGE.as_bytes() => Finding::ok(
             URL,
-            "answers Meta's verification request; that Meta's app is subscribed is shown by the last webhook only",
+            "responds to Meta's verification request; that Meta's app is subscribed is shown by the last webhook only",
         ),
         Ok(response) => {
-            failed(format!("the verification request was answered with status {}", response.status.as_u16()))
+            failed(format!("the URL responded to the verification request with status {}", response.status.as_u16()))
         }
-        Err(error) => failed(format!("the verification request was not answered: {}", error.reason())),
+        Err(error) => failed(format!("the URL did not respond to the verification request: {}", error.reason())),
     }
 }
 

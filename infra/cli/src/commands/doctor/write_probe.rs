@@ -28,7 +28,7 @@ async fn graph(connection: &Connection, settings: GraphSettings, address: &Mailb
         Ok(Some(mailbox)) => mailbox,
         Ok(None) => {
             let remedy = "name a mailbox that the application has access to";
-            return Finding::not_ok(CHECK, format!("{address} has no mailbox that Graph can reach"), remedy);
+            return Finding::not_ok(CHECK, format!("{address} lacks a mailbox that Graph can reach"), remedy);
         }
         Err(error) => return Finding::error(CHECK, error),
     };
@@ -57,7 +57,7 @@ fn finding(address: &MailboxAddress, probe: &WriteProbe) -> Finding {
         return Finding::warning(
             CHECK,
             "the mail system rejects the message class: copies are filed as IPM.Note",
-            "a search for kind:externaldata does not find them: search by address too, or set GraphMessageClass to IPM.Note",
+            "a search for kind:externaldata does not find them: search by sender and recipient address, or set GraphMessageClass to IPM.Note",
         );
     }
     Finding::ok(CHECK, format!("a message was created in {address}, found by both lookups, and deleted"))

@@ -63,7 +63,7 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::Oversize => "larger than 10 MB; OVERSIZE=import files it where the mail system accepts it",
-        Reason::Unmapped => "no participant has a mailbox: add one to the user map",
+        Reason::Unmapped => "all participants lack a mailbox: add one to the user map",
         Reason::ItemNotFound => "the source lists the item but does not return it",
         Reason::ItemMalformed => "the source returned an invalid item",
         Reason::AttachmentMissing => "the source has the item but not its attachment",
