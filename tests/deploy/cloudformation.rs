@@ -2,7 +2,7 @@
 //! seconds of CPU. `deploy-stack` and `sam` are the subject of the other tests.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Cursor, Write},
 };
@@ -66,6 +66,15 @@ impl Account {
     pub(crate) async fn status(&self) -> anyhow::Result<String> {
         let stack = self.stack().await?.context("the stack does not exist")?;
         Ok(stack.stack_status().context("no status")?.as_str().to_owned())
+    }
+
+    /// Returns the value of each parameter of the stack.
+    pub(crate) async fn parameters(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let stack = self.stack().await?.context("the stack does not exist")?;
+        let pair = |parameter: &Parameter| {
+            Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned()))
+        };
+        Ok(stack.parameters().iter().filter_map(pair).collect())
     }
 
     /// Returns the stack unless it does not exist or is deleted.

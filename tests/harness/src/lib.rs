@@ -372,9 +372,11 @@ impl Pipeline {
     /// Reads every copy in a mailbox's folder, by file name.
     ///
     /// # Errors
-    /// If the folder cannot be read.
+    /// If the mailbox does not exist or the folder cannot be read.
     pub fn mail(&self, address: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-        let folder = self.directory.path().join("mail").join(address).join(FOLDER);
+        let mailbox = self.directory.path().join("mail").join(address);
+        ensure!(mailbox.is_dir(), "mailbox {address} does not exist");
+        let folder = mailbox.join(FOLDER);
         let mut mail = BTreeMap::new();
         for part in ["cur", "new"] {
             let Ok(entries) = std::fs::read_dir(folder.join(part)) else { continue };

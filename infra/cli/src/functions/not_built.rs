@@ -48,7 +48,6 @@ impl Functions {
 ///
 /// # Errors
 /// Always.
-#[expect(clippy::unused_async, reason = "the signature of the real client")]
 pub async fn schedule(_: &SdkConfig, _: &str) -> Result<Schedule, String> {
     Err(crate::NO_STACKS.to_owned())
 }
