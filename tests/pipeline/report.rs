@@ -68,7 +68,7 @@ async fn report_accounts_for_a_complete_day() -> anyhow::Result<()> {
 
     let (code, out, stderr) = run_report(&pipeline, &since).await?;
     assert_eq!((code, stderr.as_str()), (1, ""), "{out}");
-    assert!(out.contains("no run that day") && out.contains("not fetched: archived times from"), "{out}");
+    assert!(out.contains("without a run") && out.contains("not fetched: archived times from"), "{out}");
     let long_ago = json!({"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"});
     assert_eq!(pipeline.machine.fetch(&long_ago).await?.listed, 0);
     let (code, out, _) = run_report(&pipeline, &since).await?;
@@ -280,7 +280,7 @@ async fn report_page_fits_any_width_and_runs_no_injected_script() -> anyhow::Res
         );
         let days = measured["days"].as_array().context("no days")?;
         assert_eq!(days.len(), 14);
-        assert_eq!(days[0][1], "no run that day");
+        assert_eq!(days[0][1], "without a run");
         assert_eq!(days[1][1], "1 run without items");
         let counts: Vec<_> = days[13].as_array().into_iter().flatten().skip(2).collect();
         assert_eq!(counts, ["5", "5", "1", "0", "0", "4", "0", "0"], "wrong numbers beside the bar");

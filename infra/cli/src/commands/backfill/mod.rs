@@ -228,13 +228,13 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
             let half = window.from + window.to.duration_since(window.from) / 2;
             let halves = [Window { to: half, ..window }, Window { from: half, ..window }];
             eprintln!(
-                "fetch hit its deadline at an unknown time of the window, because the source does not list items in the order of \
+                "fetch reached its deadline at an unknown time of the window, because the source does not list items in the order of \
                  archived times. Part of the window is queued. Run shorter windows:{}",
                 halves.map(|half| command(&half, arguments)).concat()
             );
         }
         Remainder::Stuck(window) => eprintln!(
-            "fetch hit its deadline without advancing beyond {}: more items have this archived time than fetch can list in \
+            "fetch reached its deadline without advancing beyond {}: more items have this archived time than fetch can list in \
              15 minutes. The listed items are queued; the rest of the window is not:{}",
             window.from,
             command(&window, arguments)

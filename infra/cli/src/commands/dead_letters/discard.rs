@@ -22,7 +22,8 @@ pub struct Discarded {
 /// Discards the messages of a plan. Reports for each the key of its copy and the mailboxes that lack the item.
 ///
 /// # Errors
-/// The queue or the bucket fails. Every reported message is discarded, and no other.
+/// The queue or the bucket fails, or `report` does. Every reported message was discarded before its report; if `report` itself
+/// fails, the message that it was called for is discarded, too.
 pub async fn discard(
     (queue, store): (&DeadLetterQueue, &Store),
     mut plan: Plan,

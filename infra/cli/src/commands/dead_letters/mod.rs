@@ -21,7 +21,7 @@ pub use self::{
     list::{Counts, Form, ScanSummary, for_each_dead_letter, list, outcome, show},
     message::{DeadLetterMessage, DeadLetterReason, Filter},
     queue::{DeadLetterQueue, DeadLetterQueueError, HOLD, MAX_HELD_MESSAGES, Scan},
-    replay::{Pace, Plan, Replayed, replay},
+    replay::{Plan, ReplayOptions, Replayed, replay},
 };
 use crate::text::{self, shown};
 use crate::{
@@ -129,7 +129,7 @@ struct DiscardArguments {
     filter: Filter,
 }
 
-/// Exit code: some dead letters are unchanged, and the same command continues with them.
+/// Exit code: some dead letters are unchanged. The same command continues with them, except with those that lack a stage.
 const IN_PART: u8 = 3;
 
 /// Runs the command.
@@ -173,7 +173,7 @@ async fn run_list(
         let seen = summary.seen;
         writeln!(notes, "SQS counts {ready} messages and returned {seen}: list them again.")?;
     }
-    note_truncated(&mut notes, summary.truncated)?;
+    note_truncated(&mut notes, summary.truncated, "the rest is not listed; replay or discard some, then list again")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -186,7 +186,10 @@ async fn run_show(
     let which = (common.hold(), arguments.item.clone());
     let found = show((queue, &connection.store), which, common.json, &mut io::stdout().lock()).await?;
     if found == 0 {
-        writeln!(io::stderr(), "This item has no dead letter.")?;
+        writeln!(
+            io::stderr(),
+            "The dead-letter queue has no message of this item. Its outcome says what is known: runbook, \"Why an item was not filed\"."
+        )?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -198,7 +201,7 @@ async fn run_replay(
     connection: &Connection,
 ) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    let plan = Plan::of(queue, &arguments.filter, common.hold()).await?;
+    let plan = Plan::to_replay(queue, &arguments.filter, common.hold()).await?;
     let planned = plan.counts.total();
     note_plan(&plan, "replayed")?;
     if planned == 0 {
@@ -212,17 +215,16 @@ async fn run_replay(
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let interrupt = Interrupt::listen();
-    let pace = Pace { hold: common.hold(), rate: arguments.rate, max_item_bytes: arguments.max_item_bytes };
+    let options = ReplayOptions { hold: common.hold(), rate: arguments.rate, max_item_bytes: arguments.max_item_bytes };
     let bar = indicatif::ProgressBar::new(planned);
     let (without_stage, truncated) = (plan.without_stage, plan.truncated);
-    let replayed = replay(queue, plan, pace, &interrupt, |done| bar.set_position(done)).await;
+    let replayed = replay(queue, plan, options, &interrupt, |done| bar.set_position(done)).await;
     bar.finish_and_clear();
-    let replayed = replayed?;
     let mut out = io::stdout().lock();
     let Replayed { moved, left_behind, unsent, not_found, .. } = replayed;
     if common.json {
         writeln!(out, "{}", counts(&replayed))?;
-    } else {
+    } else if replayed.aborted.is_none() {
         writeln!(out, "{moved} of {planned} dead letters were replayed.")?;
     }
     let mut notes = io::stderr().lock();
@@ -235,15 +237,18 @@ async fn run_replay(
     if not_found > 0 {
         writeln!(notes, "{not_found} are gone or in flight elsewhere: list them again.")?;
     }
-    if let Some(error) = &replayed.failure {
-        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-        writeln!(notes, "The last failure: {error}{source}")?;
+    let complete = replayed.is_complete() && without_stage == 0 && !truncated;
+    if let Some(error) = replayed.aborted {
+        let counts = format!("{moved} of {planned} dead letters were replayed before the failure");
+        return Err(anyhow::Error::from(error).context(counts));
     }
-    note_truncated(&mut notes, truncated)?;
+    if let Some(error) = replayed.failure {
+        writeln!(notes, "The last failure: {:#}", anyhow::Error::from(error))?;
+    }
+    note_truncated(&mut notes, truncated, RUN_AGAIN)?;
     if connection.one_machine_root().is_some() {
         writeln!(notes, "The next `archiver local` processes them.")?;
     }
-    let complete = replayed.is_complete() && without_stage == 0 && !truncated;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
@@ -253,7 +258,7 @@ async fn run_discard(
     connection: &Connection,
 ) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    let plan = Plan::of_any(queue, &arguments.filter, common.hold()).await?;
+    let plan = Plan::to_discard(queue, &arguments.filter, common.hold()).await?;
     let planned = plan.counts.total();
     note_plan(&plan, "discarded")?;
     if planned == 0 {
@@ -270,11 +275,11 @@ async fn run_discard(
         if common.json {
             return Ok(writeln!(out, "{}", text::json(&details)?)?);
         }
-        let key = dead_letter.item.as_ref().map_or_else(|| "no item".to_owned(), |item| item.key().to_string());
+        let key = dead_letter.item.as_ref().map_or_else(|| "item unknown".to_owned(), |item| item.key().to_string());
         let missing = match details["missing"].as_array() {
             Some(mailboxes) if mailboxes.is_empty() => "none of its mailboxes".to_owned(),
             Some(mailboxes) => mailboxes.iter().filter_map(Value::as_str).map(shown).collect::<Vec<_>>().join(", "),
-            None if details["has"] == 0 => "all mailboxes: no outcome records a copy".to_owned(),
+            None if details["has"] == 0 => "all mailboxes: a copy was never recorded".to_owned(),
             None => format!("unknown: the outcome is not final; {} mailboxes have it", details["has"]),
         };
         Ok(writeln!(out, "{key}  {}  missing in: {missing}", dead_letter.reason)?)
@@ -282,7 +287,7 @@ async fn run_discard(
     .await?;
     let mut notes = io::stderr().lock();
     writeln!(notes, "{} dead letters were discarded; their copies are in {}.", done.discarded, model::keys::DISCARDED)?;
-    note_truncated(&mut notes, truncated)?;
+    note_truncated(&mut notes, truncated, RUN_AGAIN)?;
     if done.left > 0 {
         writeln!(notes, "{} were not discarded: deleted meanwhile, in flight elsewhere, or not reached.", done.left)?;
     }
@@ -297,7 +302,7 @@ fn counts(replayed: &Replayed) -> Value {
 
 /// Returns success only if the whole queue was read and the filter selected nothing.
 fn nothing_to_do(plan: &Plan) -> anyhow::Result<ExitCode> {
-    note_truncated(&mut io::stderr().lock(), plan.truncated)?;
+    note_truncated(&mut io::stderr().lock(), plan.truncated, RUN_AGAIN)?;
     Ok(if plan.without_stage == 0 && !plan.truncated { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
@@ -310,14 +315,20 @@ fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
     }
     if plan.without_stage > 0 {
         let without_stage = plan.without_stage;
-        writeln!(notes, "{without_stage} more name no stage, so their queue is unknown and they cannot be replayed.")?;
+        writeln!(
+            notes,
+            "{without_stage} more lack a stage, so their queue is unknown and they cannot be replayed: discard them, or send them by hand."
+        )?;
     }
     Ok(())
 }
 
-fn note_truncated(notes: &mut impl Write, truncated: bool) -> io::Result<()> {
+/// Advice after a replay or discard that did not read the whole queue.
+const RUN_AGAIN: &str = "run the same command again";
+
+fn note_truncated(notes: &mut impl Write, truncated: bool, next: &str) -> io::Result<()> {
     if truncated {
-        writeln!(notes, "There are more messages than one command reads: run it again.")?;
+        writeln!(notes, "The queue has more messages than one command reads ({MAX_HELD_MESSAGES}): {next}.")?;
     }
     Ok(())
 }
@@ -331,7 +342,7 @@ fn count_confirmed(planned: u64, given: Option<u64>) -> io::Result<bool> {
         return Ok(given == planned);
     }
     let mut notes = io::stderr().lock();
-    write!(notes, "These messages will never be delivered. Type the number of messages to confirm: ")?;
+    write!(notes, "These messages will not be filed. Type the number of messages to confirm: ")?;
     notes.flush()?;
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed)?;

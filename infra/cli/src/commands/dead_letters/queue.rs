@@ -116,7 +116,7 @@ impl DeadLetterQueue {
         &self,
         dead_letter: &DeadLetterMessage,
         stage: Stage,
-        more: Vec<(&'static str, String)>,
+        extra_attributes: Vec<(&'static str, String)>,
     ) -> Result<(), DeadLetterQueueError> {
         const DOING: &str = "send a dead letter back to its queue";
         let url = self.queues.of_stage(stage).ok_or_else(|| failed(DOING)(NoQueue(stage)))?;
@@ -124,7 +124,7 @@ impl DeadLetterQueue {
         // The functions recognize a replay by its reason attribute, which a message that SQS has moved may lack.
         let reason = (!attributes.contains_key(DeadLetter::REASON_ATTRIBUTE))
             .then(|| (DeadLetter::REASON_ATTRIBUTE, DeadLetterReason::RetriesExhausted.to_string()));
-        for (name, value) in more.into_iter().chain(reason) {
+        for (name, value) in extra_attributes.into_iter().chain(reason) {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             attributes.insert(name.to_owned(), value.map_err(failed(DOING))?);
         }

@@ -1,7 +1,7 @@
 //! Sends dead letters back to the queue of their stage.
 //!
-//! Each message is deleted only after its copy on that queue is confirmed. If the command is interrupted, a message is
-//! in the dead-letter queue, on its stage's queue, or on both. The item of a task that is on both is filed once,
+//! Each dead letter is deleted only after SQS has confirmed its copy on the queue of its stage. After an interruption a
+//! message is in the dead-letter queue, on its stage's queue, or on both. If it is on both, the item is still filed once,
 //! because import reads the item's outcome first.
 
 use std::{collections::HashSet, num::NonZeroU32, time::Duration};
@@ -24,9 +24,9 @@ const CONCURRENT_SENDS: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     pub counts: Counts,
-    /// Number of selected messages that name no stage, so that they cannot be replayed.
+    /// Number of selected messages that lack a stage, so that they cannot be replayed.
     pub without_stage: u64,
-    /// `true` if the queue has more messages than a scan reads.
+    /// `true` if the queue has more messages than a scan reads; the rest is not part of the plan.
     pub truncated: bool,
     /// Number of messages in the queue, including those that are not selected.
     pub(super) seen: u64,
@@ -38,7 +38,7 @@ impl Plan {
     ///
     /// # Errors
     /// The queue cannot be read.
-    pub async fn of(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
+    pub async fn to_replay(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
         Self::selecting(queue, filter, hold, |dead_letter| dead_letter.stage.is_some()).await
     }
 
@@ -46,7 +46,7 @@ impl Plan {
     ///
     /// # Errors
     /// The queue cannot be read.
-    pub async fn of_any(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
+    pub async fn to_discard(queue: &DeadLetterQueue, filter: &Filter, hold: Duration) -> anyhow::Result<Self> {
         Self::selecting(queue, filter, hold, |_| true).await
     }
 
@@ -74,7 +74,7 @@ impl Plan {
 
 /// Parameters of a replay.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct ReplayOptions {
     /// Visibility timeout of received messages.
     pub hold: Duration,
     /// Limit of dead letters per second.
@@ -94,8 +94,10 @@ pub struct Replayed {
     pub unsent: u64,
     /// Messages that were not found any more, or that another consumer has in flight.
     pub not_found: u64,
-    /// The last error.
+    /// The last error of a single message.
     pub failure: Option<DeadLetterQueueError>,
+    /// The error that ended the replay: the queue could not be read, or messages could not be released.
+    pub aborted: Option<DeadLetterQueueError>,
     /// `true` if the operator interrupted the replay.
     pub interrupted: bool,
 }
@@ -103,29 +105,27 @@ pub struct Replayed {
 impl Replayed {
     /// Returns whether every planned message was replayed.
     pub fn is_complete(&self) -> bool {
-        self.left_behind + self.unsent + self.not_found == 0
+        self.aborted.is_none() && self.left_behind + self.unsent + self.not_found == 0
     }
 }
 
 enum MoveResult {
-    Yes,
+    Moved,
     LeftBehind(DeadLetterQueueError),
     Unsent(DeadLetterQueueError),
 }
 
-/// Replays the messages of a plan; `progress` receives the number of processed messages.
-///
-/// # Errors
-/// The queue cannot be read or messages cannot be released. Messages that were moved before stay moved.
+/// Replays the messages of a plan; `progress` receives the number of processed messages. An error does not discard the
+/// counts of the messages that were moved before.
 pub async fn replay(
     queue: &DeadLetterQueue,
     mut plan: Plan,
-    pace: Pace,
+    options: ReplayOptions,
     interrupt: &Interrupt,
     progress: impl Fn(u64),
-) -> Result<Replayed, DeadLetterQueueError> {
+) -> Replayed {
     let mut replayed = Replayed::default();
-    let mut scan = queue.scan_again(pace.hold, plan.seen);
+    let mut scan = queue.scan_again(options.hold, plan.seen);
     let began = Instant::now();
     let mut done = 0_u64;
     let result = async {
@@ -143,11 +143,11 @@ pub async fn replay(
                 .filter(|dead_letter| plan.message_ids.remove(&dead_letter.message_id))
                 .collect::<Vec<_>>();
             let moves = stream::iter(&planned)
-                .map(|dead_letter| async move { (dead_letter, queue.move_back(dead_letter, pace).await) });
+                .map(|dead_letter| async move { (dead_letter, queue.move_back(dead_letter, options).await) });
             let mut moves = moves.buffer_unordered(CONCURRENT_SENDS);
             while let Some((dead_letter, moved)) = moves.next().await {
                 match moved {
-                    MoveResult::Yes => {
+                    MoveResult::Moved => {
                         replayed.moved += 1;
                         scan.remove(dead_letter);
                     }
@@ -163,34 +163,39 @@ pub async fn replay(
                 done += 1;
                 progress(done);
             }
-            if let Some(rate) = pace.rate {
+            if let Some(rate) = options.rate {
                 sleep_until(began + Duration::from_secs_f64(done as f64 / f64::from(rate.get()))).await;
             }
         }
         Ok(())
     }
     .await;
-    replayed.not_found = if replayed.interrupted { 0 } else { plan.message_ids.len() as u64 };
-    replayed.unsent += if replayed.interrupted { plan.message_ids.len() as u64 } else { 0 };
-    scan.release().await?;
-    result.map(|()| replayed)
+    let rest = plan.message_ids.len() as u64;
+    if replayed.interrupted || result.is_err() {
+        replayed.unsent += rest;
+    } else {
+        replayed.not_found = rest;
+    }
+    let released = scan.release().await;
+    replayed.aborted = result.and(released).err();
+    replayed
 }
 
 impl DeadLetterQueue {
-    async fn move_back(&self, dead_letter: &DeadLetterMessage, pace: Pace) -> MoveResult {
+    async fn move_back(&self, dead_letter: &DeadLetterMessage, options: ReplayOptions) -> MoveResult {
         // Every planned message has a stage.
         let stage = dead_letter.stage.unwrap_or(Stage::Convert);
-        let more = match (dead_letter.reason, pace.max_item_bytes) {
+        let extra_attributes = match (dead_letter.reason, options.max_item_bytes) {
             (DeadLetterReason::Recorded(Reason::Oversize), Some(bytes)) => {
                 vec![(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE, bytes.to_string())]
             }
             _ => Vec::new(),
         };
-        if let Err(error) = self.send(dead_letter, stage, more).await {
+        if let Err(error) = self.send(dead_letter, stage, extra_attributes).await {
             return MoveResult::Unsent(error);
         }
         match self.delete(dead_letter).await {
-            Ok(()) => MoveResult::Yes,
+            Ok(()) => MoveResult::Moved,
             Err(error) => MoveResult::LeftBehind(error),
         }
     }

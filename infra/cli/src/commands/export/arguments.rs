@@ -13,7 +13,7 @@ pub struct ExportArguments {
     /// Messages that were sent at this time or later: 2026-11-01 or 2026-11-01T07:00:00Z, in UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) from: Timestamp,
-    /// Messages that were sent before this time
+    /// Messages that were sent before this time; it is not included
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) to: Timestamp,
     /// Only messages that have a copy in this mailbox, or should have one

@@ -11,7 +11,7 @@ pub struct ReconcileArguments {
     /// 2026-11-01T07:00:00Z, in UTC [default: the start of the first run's window]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) from: Option<Timestamp>,
-    /// Compare runs that began before this time, and archived times before it [default: all, until now]
+    /// Compare runs that began before this time, and archived times before it; not included [default: all, until now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) to: Option<Timestamp>,
     /// Check the mailboxes, too: read each stored message and compare its SHA-256 with the outcome's, and look up the message
@@ -24,7 +24,7 @@ pub struct ReconcileArguments {
     /// Assume that no fetch is running: judge the items, too, that a run without a recorded end listed in the last 15 minutes
     #[arg(long)]
     pub(super) settled: bool,
-    /// Put exactly the missing items on the convert queue again
+    /// Put the missing and the unproven items on the convert queue again, and no others
     #[arg(long, group = "change")]
     pub(super) requeue: bool,
     /// Resolve the participants that had no mailbox again with today's user map, show which copies are missing, and file

@@ -35,8 +35,8 @@ use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes};
 
 /// Help text after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
-    the SHA-256 of a stored message differs, a copy is missing from its mailbox or duplicated, a page of a manifest is missing, \
-    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are undecided or unproven, some mailboxes could not \
+    the SHA-256 of a stored message differs, a copy is missing from the archive folder or duplicated, a page of a manifest is missing, \
+    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are in flight or unproven, some mailboxes could not \
     be checked or a run is fetching part of the period; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
     With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly; 4 not confirmed.\n\

@@ -35,7 +35,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     if !reconciled.unproven.is_empty() {
         row("Unproven: filed long ago, or never".to_owned(), reconciled.unproven.len() as u64);
     }
-    row("Not decided yet".to_owned(), reconciled.undecided);
+    row("In flight".to_owned(), reconciled.undecided);
     if !reconciled.incomplete.is_empty() {
         row("Of those incomplete: a mailbox is missing".to_owned(), reconciled.incomplete.len() as u64);
     }
@@ -45,8 +45,8 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     let unchecked = unchecked_mailboxes.iter().map(|unchecked| unchecked.copies).sum();
     for (name, count) in [
         ("Stored messages missing or changed", damaged.len() as u64),
-        ("Copies in their mailboxes", *copies_found),
-        ("Copies not in the mailbox", not_in_mailbox.len() as u64),
+        ("Copies in the archive folders", *copies_found),
+        ("Copies not in the archive folder", not_in_mailbox.len() as u64),
         ("Items with more than one copy in a mailbox", duplicates.len() as u64),
         ("Copies without the message class", without_class.len() as u64),
         ("Copies that could not be checked", unchecked),
@@ -85,7 +85,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
         ("stored messages whose SHA-256 or length differs", damaged_messages(&reconciled.deep_findings.damaged, false)),
     ] {
         if !keys.is_empty() {
-            text += &format!("\n{what}: restore an earlier version of the object");
+            text += &format!("\n{what}: restore the oldest version of each object (runbook, \"Restoring a message\")");
             text.extend(keys.iter().take(MAX_ROWS).map(|key| format!("\n  {key}")));
             text += &more(keys.len());
         }
@@ -164,7 +164,7 @@ fn incomplete(items: &[Incomplete]) -> String {
         ]);
     }
     format!(
-        "\n{table}{}\nImport retries these until the mailboxes exist; after the retry budget they become dead letters. Create the \
+        "\n{table}{}\nImport retries these until the mailboxes exist; after RetryHours they become dead letters. Create the \
          mailboxes, or correct the user map",
         more(items.len())
     )
@@ -187,13 +187,13 @@ fn copies(deep_findings: &DeepFindings) -> String {
     let mut text = String::new();
     let location = |outcome: &str, place: usize, mailbox: Option<&MailboxAddress>| match mailbox {
         Some(mailbox) => shown(mailbox.as_str()),
-        None => format!("no. {place} in {}", shown(outcome)),
+        None => format!("mailbox {place} of {}", shown(outcome)),
     };
     let DeepFindings { not_in_mailbox, duplicates, without_class, unchecked_mailboxes, .. } = deep_findings;
     if !not_in_mailbox.is_empty() {
         text += &format!(
             "\n{} copies are not in the archive folder of their mailbox. A user with access has deleted or moved them: search \
-             the mailbox and its litigation hold; the stored message is the evidence",
+             the mailbox and its Recoverable Items; the stored message is the evidence",
             not_in_mailbox.len()
         );
         let mut table = table_of(&["mailbox", "filed at", "stored message"]);
@@ -216,7 +216,7 @@ fn copies(deep_findings: &DeepFindings) -> String {
     }
     if !without_class.is_empty() {
         text += &format!(
-            "\n{} copies lack the message class: a search for the class does not find them; search by subject or folder",
+            "\n{} copies lack the message class: a search for the class does not find them; search by sender and recipient address",
             without_class.len()
         );
         let mut table = table_of(&["mailbox"]);

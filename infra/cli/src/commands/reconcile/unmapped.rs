@@ -282,7 +282,9 @@ pub(super) async fn run(connection: &Connection, arguments: &ReconcileArguments)
     let map = match settings.read(&connection.store).await? {
         Some(Ok(map)) => map,
         Some(Err(problem)) => bail!("the user map {} is invalid; correct it first:\n{problem}", settings.key),
-        None => bail!("the bucket has no user map {}: upload one with archiver mapping upload", settings.key),
+        None => {
+            bail!("the user map {} is missing in the bucket: upload one with archiver mapping upload", settings.key)
+        }
     };
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
     let runs = Runs::between(&connection.store, from, to).await?;

@@ -241,7 +241,7 @@ impl DailyCounts {
             if !day.counters.items_add_up() {
                 let available = day.counters.available;
                 does_not_add_up.push(format!(
-                    "{date}: {available} items are available, but their places do not add up to this number."
+                    "{date}: {available} items are available, but filed, failed and waiting items do not add up to this number."
                 ));
             }
         }

@@ -41,7 +41,7 @@ pub struct ReportArguments {
     /// The first day, in UTC
     #[arg(long, value_name = "YYYY-MM-DD")]
     from: Option<Date>,
-    /// The last day, inclusive [default: today]
+    /// The last day, included (in the other commands --to is not included) [default: today]
     #[arg(long, value_name = "YYYY-MM-DD", requires = "from")]
     to: Option<Date>,
     /// Write the report as a self-contained HTML page; it contains personal data, so store it accordingly

@@ -106,7 +106,7 @@ pub(super) fn examined(report: &Report) -> Vec<String> {
 /// Returns the note beside the counters of a day.
 pub(super) fn note(day: &Day) -> String {
     let runs = match (day.state, day.runs.len()) {
-        (DayState::NoRun, _) => return "no run that day".to_owned(),
+        (DayState::NoRun, _) => return "without a run".to_owned(),
         (DayState::FoundNothing, 1) => "1 run without items".to_owned(),
         (DayState::FoundNothing, runs) => format!("{runs} runs without items"),
         (DayState::Ran, 1) => "1 run".to_owned(),

@@ -3,11 +3,20 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::{Json, Router, body::Bytes, extract::State, http::HeaderMap};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use super::*;
+use crate::{
+    Interrupt,
+    commands::dead_letters::{Plan, ReplayOptions, replay},
+};
 use local::cloud::Cloud;
 
 /// Timeout of a scan that hangs. No assertion depends on it.
@@ -25,6 +34,8 @@ struct Sqs {
     arrivals: Option<(usize, Timestamp)>,
     /// Messages in flight to other consumers.
     in_flight_elsewhere: usize,
+    /// Number of receives after which every receive is rejected.
+    successful_receives: Option<usize>,
 }
 
 impl Sqs {
@@ -54,33 +65,37 @@ impl Sqs {
     }
 }
 
-async fn respond(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) -> Json<Value> {
+async fn respond(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, StatusCode> {
     let request: Value = serde_json::from_slice(&body).unwrap();
     let target = headers["x-amz-target"].to_str().unwrap().trim_start_matches("AmazonSQS.").to_owned();
-    let first = {
+    let receives = {
         let mut all = sqs.requests.lock().unwrap();
         all.push(target.clone());
-        all.iter().filter(|target| *target == "ReceiveMessage").count() == 1
+        all.iter().filter(|target| *target == "ReceiveMessage").count()
     };
     match target.as_str() {
         "GetQueueAttributes" => {
             let ready = sqs.waiting.lock().unwrap().len();
             let received = sqs.received();
             let in_flight = received - sqs.released.lock().unwrap().len() + sqs.in_flight_elsewhere;
-            return Json(json!({"Attributes": {
+            return Ok(Json(json!({"Attributes": {
                 "ApproximateNumberOfMessages": ready.to_string(),
                 "ApproximateNumberOfMessagesNotVisible": in_flight.to_string(),
-                "ApproximateNumberOfMessagesDelayed": "0"}}));
+                "ApproximateNumberOfMessagesDelayed": "0"}})));
+        }
+        "ReceiveMessage" if sqs.successful_receives.is_some_and(|successful| receives > successful) => {
+            return Err(StatusCode::BAD_REQUEST);
         }
         "ReceiveMessage" => {}
+        "SendMessage" | "DeleteMessage" => return Ok(Json(json!({}))),
         _ => {
             let entries = request["Entries"].as_array().unwrap();
             let receipts = entries.iter().map(|entry| entry["ReceiptHandle"].as_str().unwrap().to_owned());
             sqs.released.lock().unwrap().extend(receipts);
-            return Json(json!({"Successful": [], "Failed": []}));
+            return Ok(Json(json!({"Successful": [], "Failed": []})));
         }
     }
-    if let (Some(together), false) = (&sqs.together, first) {
+    if let (Some(together), 2..) = (&sqs.together, receives) {
         together.wait().await;
     }
     let mut waiting = sqs.waiting.lock().unwrap();
@@ -101,7 +116,7 @@ async fn respond(State(sqs): State<Arc<Sqs>>, headers: HeaderMap, body: Bytes) -
                    "Attributes": {"SentTimestamp": sent_at}})
         })
         .collect();
-    Json(json!({"Messages": messages}))
+    Ok(Json(json!({"Messages": messages})))
 }
 
 /// Scans to the end and returns the ids in the order of arrival.
@@ -176,4 +191,16 @@ async fn scan_is_incomplete_while_another_consumer_has_messages() {
         assert_eq!(scan.is_complete().await.unwrap(), complete, "{in_flight_elsewhere} elsewhere, {arrivals:?} arrive");
         scan.release().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn replay_counts_moved_messages_when_the_queue_fails() {
+    let sqs = Sqs { successful_receives: Some(1), ..Sqs::default() }.with(20);
+    let queue = sqs.queue().await;
+    let message_ids = (0..20).map(|number| format!("m-{number}")).collect();
+    let plan = Plan { message_ids, seen: 20, ..Plan::default() };
+    let options = ReplayOptions { hold: Duration::from_secs(300), rate: None, max_item_bytes: None };
+    let replayed = replay(&queue, plan, options, &Interrupt::default(), |_| ()).await;
+    assert!(replayed.aborted.is_some() && !replayed.is_complete());
+    assert_eq!((replayed.moved, replayed.unsent, replayed.not_found), (10, 10, 0));
 }
