@@ -272,7 +272,7 @@ async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
     let sent = &report["sent_without_content"];
     assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(wamid(CLIENT, false, 922))));
     let (_, out, _) = run_archiver(&pipeline, &["report"]).await?;
-    assert!(out.contains("1 message was sent whose content was not captured"), "{out}");
+    assert!(out.contains("The content of 1 sent message was not captured"), "{out}");
     Ok(())
 }
 

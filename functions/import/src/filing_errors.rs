@@ -1,9 +1,9 @@
 //! Decides whether an item waits or becomes a dead letter after a mailbox did not accept a copy.
 //!
 //! ```text
-//!   Rejected, Full         ▶ permanent: a dead letter
+//!   Rejected, Full         ▶ permanent: the item becomes a dead letter
 //!   Unrecognized, NoMailbox, LookupRejected
-//!                          ▶ retried until the limit (`retry_limit.rs`) is reached, then permanent
+//!                          ▶ retried; permanent when the limit (`retry_limit.rs`) is reached
 //!   Unavailable, Configuration
 //!                          ▶ retried; only attempts during which the mailbox accepts other items count towards the limit
 //! ```
@@ -49,6 +49,7 @@ impl Successes {
 
     const MAX_MAILBOXES: usize = 100_000;
 
+    /// Records that a copy was filed in the mailbox.
     pub(crate) fn record_filing(&self, mailbox: &str, now: Timestamp) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.filings.len() >= Self::MAX_MAILBOXES {
@@ -57,6 +58,7 @@ impl Successes {
         latest.filings.insert(mailbox.to_owned(), now);
     }
 
+    /// Records that a lookup found a mailbox.
     pub(crate) fn record_lookup(&self, now: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lookup = Some(now);
     }

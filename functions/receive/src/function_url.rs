@@ -1,6 +1,6 @@
-//! The Function URL: answers Meta's verification request, and accepts webhooks from authenticated senders.
+//! The Function URL: responds to Meta's verification request, and accepts webhooks from authenticated senders.
 //!
-//! Every failure is answered with a status other than 200, so that Meta repeats the webhook, for up to 7 days.
+//! The response to every failure has a status other than 200, so that Meta repeats the webhook, for up to 7 days.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -69,19 +69,19 @@ pub struct FunctionUrl {
     /// Stores the webhooks.
     pub intake: Arc<dyn Intake>,
     /// Timeout of a request.
-    pub answer_timeout: Duration,
+    pub response_timeout: Duration,
 }
 
 impl FunctionUrl {
     /// Longer than slow requests to S3 and SQS take, shorter than Meta waits.
-    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+    pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Handles a request.
     pub async fn handle(&self, request: &HttpRequest) -> HttpResponse {
         if request.path != "/" {
             return HttpResponse::new(404, "not found");
         }
-        let handled = tokio::time::timeout(self.answer_timeout, async {
+        let handled = tokio::time::timeout(self.response_timeout, async {
             match request.method.as_str() {
                 "GET" => self.verify(&request.query).await,
                 "POST" => self.receive(request).await,
@@ -97,7 +97,7 @@ impl FunctionUrl {
         }
     }
 
-    /// Answers Meta's verification request, which is sent when the URL is configured in the app.
+    /// Responds to Meta's verification request, which is sent when the URL is configured in the app.
     async fn verify(&self, query: &str) -> Result<HttpResponse, HttpResponse> {
         let parameter = |name: &str| {
             form_urlencoded::parse(query.as_bytes())

@@ -47,7 +47,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         secrets: SecretCache::new(InSecretsManager { secrets, id: function_url.secret_id }),
         check: function_url.check,
         intake: Arc::new(QueueIntake { capture: capture.clone(), queue: queue.clone() }),
-        answer_timeout: FunctionUrl::ANSWER_TIMEOUT,
+        response_timeout: FunctionUrl::RESPONSE_TIMEOUT,
     });
     let batch = Batch {
         work: Arc::new(Receive { files, capture, payload: settings.payload, queue: queue.clone() }),

@@ -78,7 +78,7 @@ impl TestUrl {
                 secrets,
                 check,
                 intake: Arc::clone(&intake) as Arc<dyn Intake>,
-                answer_timeout: FunctionUrl::ANSWER_TIMEOUT,
+                response_timeout: FunctionUrl::RESPONSE_TIMEOUT,
             },
             intake,
             reads,
@@ -122,7 +122,7 @@ fn get(query: &str) -> HttpRequest {
 }
 
 #[tokio::test]
-async fn verification_answers_the_challenge_to_the_right_token() {
+async fn verification_returns_the_challenge_to_the_right_token() {
     let function_url = TestUrl::signed();
     let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a%20token%2Fof+ours";
     let response = function_url.function_url.handle(&get(query)).await;
@@ -217,9 +217,9 @@ async fn failure_to_store_is_never_confirmed() {
         let intake = FakeIntake { failure: Some(failure), ..FakeIntake::default() };
         assert_eq!(TestUrl::new(Check::Signature, &[SECRET], intake).status(signed(BODY)).await, 503);
     }
-    // S3 does not respond: Meta receives an answer before its request times out.
+    // S3 does not respond: Meta receives a response before its request times out.
     let mut slow = TestUrl::new(Check::Signature, &[SECRET], FakeIntake { hangs: true, ..FakeIntake::default() });
-    slow.function_url.answer_timeout = Duration::ZERO;
+    slow.function_url.response_timeout = Duration::ZERO;
     assert_eq!(slow.status(signed(BODY)).await, 503);
 }
 
@@ -258,7 +258,7 @@ async fn rotated_secret_is_read_after_a_rejection_but_not_each_time() {
 }
 
 #[tokio::test]
-async fn unusable_secret_is_answered_with_503() {
+async fn unusable_secret_has_status_503() {
     let placeholder = r#"{"app_secret":"to be filled in"}"#;
     let function_url = TestUrl::new(Check::Signature, &[placeholder], FakeIntake::default());
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"to be filled in");

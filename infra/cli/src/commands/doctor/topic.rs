@@ -1,6 +1,6 @@
 //! Checks the topic of AWS End User Messaging Social: the queue's subscription, and who may publish.
 //!
-//! Three requests to SNS, signed with what the SDKs sign with; SNS answers in XML.
+//! Three requests to SNS, signed with what the SDKs sign with; SNS responds in XML.
 
 use std::collections::HashMap;
 
@@ -51,10 +51,10 @@ struct Sns<'a> {
     http: Http,
 }
 
-/// The texts of the elements of an answer: each `member`'s by the names of its elements, each `entry`'s value by its key, and
+/// The texts of the elements of a response: each `member`'s by the names of its elements, each `entry`'s value by its key, and
 /// the token of the next page.
 #[derive(Default)]
-struct Answer {
+struct Response {
     members: Vec<HashMap<String, String>>,
     entries: HashMap<String, String>,
     next: Option<String>,
@@ -66,7 +66,7 @@ impl Sns<'_> {
         for _ in 0..MAX_PAGES {
             let mut parameters = vec![("Action", "ListSubscriptionsByTopic"), ("TopicArn", topic)];
             parameters.extend(next.as_deref().map(|next| ("NextToken", next)));
-            let page = self.ask(&parameters).await?;
+            let page = self.send(&parameters).await?;
             let is_ours = |member: &&HashMap<String, String>| {
                 let is = |name: &str, value: &str| member.get(name).is_some_and(|text| text == value);
                 is("Protocol", "sqs") && is("Endpoint", queue)
@@ -90,7 +90,7 @@ impl Sns<'_> {
             return Ok(Finding::not_ok(SUBSCRIPTION, "the subscription is not confirmed", remedy));
         }
         let parameters = [("Action", "GetSubscriptionAttributes"), ("SubscriptionArn", subscription)];
-        let attributes = self.ask(&parameters).await?.entries;
+        let attributes = self.send(&parameters).await?.entries;
         let attribute = |name: &str| attributes.get(name).map(String::as_str).filter(|value| !value.is_empty());
         let remedy = "correct the subscription as in template.yaml: it has no raw delivery and no filter";
         Ok(if attribute("PendingConfirmation") == Some("true") {
@@ -110,8 +110,8 @@ impl Sns<'_> {
     }
 
     async fn policy(&self, topic: &str) -> Result<Finding, String> {
-        let answer = self.ask(&[("Action", "GetTopicAttributes"), ("TopicArn", topic)]).await?;
-        let policy = answer.entries.get("Policy").and_then(|policy| serde_json::from_str(policy).ok());
+        let response = self.send(&[("Action", "GetTopicAttributes"), ("TopicArn", topic)]).await?;
+        let policy = response.entries.get("Policy").and_then(|policy| serde_json::from_str(policy).ok());
         let policy: Value = policy.ok_or("the topic's policy cannot be read")?;
         if lets_publish(&policy) {
             return Ok(Finding::ok(POLICY, format!("{PUBLISHER} may publish")));
@@ -121,7 +121,7 @@ impl Sns<'_> {
         Ok(Finding::not_ok(POLICY, detail, remedy))
     }
 
-    async fn ask(&self, parameters: &[(&str, &str)]) -> Result<Answer, String> {
+    async fn send(&self, parameters: &[(&str, &str)]) -> Result<Response, String> {
         let url = format!("{}/", endpoint(self.config, SNS).map_err(|error| error.to_string())?);
         let client = self.http.client().await.map_err(|error| error.to_string())?;
         let form = [&[("Version", "2010-03-31")], parameters].concat();
@@ -132,16 +132,17 @@ impl Sns<'_> {
         for (name, value) in headers {
             signed = signed.header(name, value);
         }
-        let answer = read(signed.send().await, RESPONSE_MAX_BYTES).await.map_err(|error| error.reason().to_owned())?;
-        if !answer.status.is_success() {
-            return Err(format!("SNS responded with status {}", answer.status.as_u16()));
+        let response =
+            read(signed.send().await, RESPONSE_MAX_BYTES).await.map_err(|error| error.reason().to_owned())?;
+        if !response.status.is_success() {
+            return Err(format!("SNS responded with status {}", response.status.as_u16()));
         }
-        parsed(&answer.body).ok_or_else(|| "the response of SNS is not XML".to_owned())
+        parsed(&response.body).ok_or_else(|| "the response of SNS is not XML".to_owned())
     }
 }
 
-fn parsed(xml: &[u8]) -> Option<Answer> {
-    let (mut answer, mut path, mut key) = (Answer::default(), Vec::<String>::new(), String::new());
+fn parsed(xml: &[u8]) -> Option<Response> {
+    let (mut response, mut path, mut key) = (Response::default(), Vec::<String>::new(), String::new());
     let mut text = String::new();
     let mut reader = Reader::from_reader(xml);
     loop {
@@ -150,7 +151,7 @@ fn parsed(xml: &[u8]) -> Option<Answer> {
                 path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
                 text.clear();
                 if path.last()? == "member" {
-                    answer.members.push(HashMap::new());
+                    response.members.push(HashMap::new());
                 }
             }
             Event::Text(piece) => text += &piece.decode().ok()?,
@@ -163,13 +164,13 @@ fn parsed(xml: &[u8]) -> Option<Answer> {
                 let (name, text) = (path.pop()?, std::mem::take(&mut text));
                 match (path.last().map(String::as_str), name.as_str()) {
                     (Some("entry"), "key") => key = text,
-                    (Some("entry"), "value") => drop(answer.entries.insert(std::mem::take(&mut key), text)),
-                    (Some("member"), _) => drop(answer.members.last_mut()?.insert(name, text)),
-                    (_, "NextToken") => answer.next = Some(text).filter(|token| !token.is_empty()),
+                    (Some("entry"), "value") => drop(response.entries.insert(std::mem::take(&mut key), text)),
+                    (Some("member"), _) => drop(response.members.last_mut()?.insert(name, text)),
+                    (_, "NextToken") => response.next = Some(text).filter(|token| !token.is_empty()),
                     _ => {}
                 }
             }
-            Event::Eof => return path.is_empty().then_some(answer),
+            Event::Eof => return path.is_empty().then_some(response),
             _ => {}
         }
     }
@@ -201,16 +202,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answer_of_sns_is_read() {
-        let answer = parsed(
+    fn response_of_sns_is_read() {
+        let response = parsed(
             br#"<?xml version="1.0"?><R xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><X><Subscriptions>
               <member><Protocol>sqs</Protocol><Endpoint>arn:q</Endpoint></member><member><Protocol>email</Protocol></member>
               </Subscriptions><Attributes><entry><key>Policy</key><value>{&quot;a&quot;:&#34;&amp;&#34;}</value></entry></Attributes>
               <NextToken>n</NextToken></X></R>"#,
         );
-        let answer = answer.expect("an answer");
-        assert_eq!((answer.members.len(), answer.members[0]["Endpoint"].as_str()), (2, "arn:q"));
-        assert_eq!((answer.entries["Policy"].as_str(), answer.next.as_deref()), (r#"{"a":"&"}"#, Some("n")));
+        let response = response.expect("a response");
+        assert_eq!((response.members.len(), response.members[0]["Endpoint"].as_str()), (2, "arn:q"));
+        assert_eq!((response.entries["Policy"].as_str(), response.next.as_deref()), (r#"{"a":"&"}"#, Some("n")));
         for broken in [&b"<R><X></R>"[..], b"<R>", b"<R>&x;</R>"] {
             assert!(parsed(broken).is_none(), "{}", String::from_utf8_lossy(broken));
         }

@@ -33,8 +33,8 @@ impl SentWithoutContent {
     /// Describes the messages in a sentence.
     pub(super) fn sentence(&self) -> String {
         let what = match self.count {
-            1 => "1 message was sent whose content was".to_owned(),
-            count => format!("{count} messages were sent whose content was"),
+            1 => "The content of 1 sent message was".to_owned(),
+            count => format!("The content of {count} sent messages was"),
         };
         let expired = if self.outcomes_may_have_expired {
             " The period begins before OutcomeDays: captured messages whose outcome has expired may be among them."
