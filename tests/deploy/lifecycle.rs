@@ -32,7 +32,7 @@ const UPDATES: &[&[(&str, &str)]] = &[
     &[
         ("ConvertState", "DISABLED"),
         ("ImportState", "DISABLED"),
-        ("ScheduleState", "DISABLED"),
+        ("ScheduleState", "ENABLED"),
         ("Schedule", "cron(0 5 * * ? *)"),
         ("ScheduleTimeZone", "Europe/Copenhagen"),
         ("ReserveFetch", "false"),
@@ -106,7 +106,7 @@ const WEBHOOK_UPDATES: &[&[(&str, &str)]] = &[
         ("MetaGraphUrl", "https://graph.facebook.com/v26.0"),
         ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:webhooks"),
     ],
-    &[("WebhookUrl", "disabled"), ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:webhooks")],
+    &[("WebhookUrl", "disabled"), ("SocialTopicArn", "arn:aws:sns:us-east-1:000000000000:other")],
 ];
 
 /// Resources that a change of the parameter removes from the stack, and that AWS keeps by the template's policies.
