@@ -13,7 +13,8 @@ use harness::{
 };
 use jiff::{SignedDuration, Timestamp};
 use local::event_source::depth;
-use model::{Cursor, ItemId, Outcome, RunId, Sha256, keys};
+use message::write::Renderer;
+use model::{Captured, Cursor, ItemId, Outcome, RunId, Sha256, keys};
 use serde_json::json;
 
 use crate::{
@@ -28,28 +29,30 @@ async fn first_rendering_is_kept_as_evidence() -> anyhow::Result<()> {
         Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(expectations::both_mailboxes()), &[]).await?;
     let id: ItemId = "item/1".parse()?;
     let key = keys::mime(&id.key());
-    // Rendered differently by an earlier release.
-    let earlier = "Date: Sun, 22 Nov 2026 08:00:00 +0000\r\nFrom: a@whatsapp.invalid\r\nMessage-ID: <earlier@archive>\r\n\r\nhi\r\n";
-    let put = Put {
-        key: &key,
-        bytes: earlier.as_bytes().into(),
-        content_type: "message/rfc822",
-        sha256: Some(Sha256::of(earlier.as_bytes())),
-    };
+    // Rendered before the text was changed at the source, and before ArchiveDomain was changed.
+    let time = "2026-11-22T08:00:00Z";
+    let item = json!({"id": "item/1", "messageId": "item/1", "type": "text", "messageTime": time, "archivedTime": time,
+                      "network": "whatsapp", "chat": {"id": "chat", "type": "individual"}, "from": {"email": ADA},
+                      "to": [{"email": BOB}], "text": "The earlier text.", "attachments": []});
+    let rendered = Renderer::new("earlier.example.com")?.render(&Captured::from_value(item, &id)?, &[])?;
+    let (message_id, earlier) = (rendered.message_id.clone(), rendered.mime(|_| &[]).to_vec());
+    let (bytes, sha256) = (earlier.clone().into(), Some(Sha256::of(&earlier)));
+    let put = Put { key: &key, bytes, content_type: "message/rfc822", sha256 };
     pipeline.store.put(put, Condition::Absent).await?;
     pipeline.run(&Pipeline::timer()).await?;
     let kept = pipeline.store.get(&key, 1 << 20).await?.context("the evidence is missing")?;
-    assert_eq!(kept.bytes, earlier.as_bytes());
+    assert_eq!(kept.bytes, earlier);
     for address in [ADA, BOB] {
-        let mail = pipeline.mail(address)?;
-        assert!(
-            mail.len() == 1 && mail.values().all(|mail| mail == earlier.as_bytes()),
-            "the copy of {address} is not the evidence"
-        );
+        let copies = pipeline.mail(address)?;
+        let is_earlier = |copy: &Vec<u8>| {
+            let copy = String::from_utf8_lossy(copy);
+            copy.contains(&message_id) && copy.contains("The earlier text.")
+        };
+        assert!(copies.len() == 1 && copies.values().all(is_earlier), "the copy of {address} is not of the evidence");
     }
     // A later attempt looks up the copy by it.
     let outcome = pipeline.store.get(&keys::outcome(&id.key()), 1 << 20).await?.context("no outcome")?;
-    assert_eq!(Outcome::parse(&outcome.bytes)?.message_id.as_deref(), Some("<earlier@archive>"));
+    assert_eq!(Outcome::parse(&outcome.bytes)?.message_id, Some(message_id));
     Ok(())
 }
 
