@@ -105,8 +105,9 @@ impl Account {
             "template.yaml does not have the code of four functions"
         );
         let store = Store::new(self.cloud.config(), BUCKET.to_owned());
-        if self.stack().await?.is_none() {
-            aws_sdk_s3::Client::new(self.cloud.config()).create_bucket().bucket(BUCKET).send().await?;
+        let client = aws_sdk_s3::Client::new(self.cloud.config());
+        if client.head_bucket().bucket(BUCKET).send().await.is_err() {
+            client.create_bucket().bucket(BUCKET).send().await?;
         }
         for (key, bytes) in [("code.zip", code), ("template.yaml", packaged.into_bytes())] {
             let put = Put { key, bytes: bytes.into(), content_type: "application/octet-stream", sha256: None };

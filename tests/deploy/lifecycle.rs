@@ -207,7 +207,7 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
     };
     assert_eq!(mappings().await?, states("Enabled", "Enabled"));
     let before = account.releases()?.pop().context("no package")?;
-    account.update(&before, &[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
+    account.apply(&[&BASE[..], &[("ImportState", "DISABLED")]].concat()).await?;
     assert_eq!(mappings().await?, states("Enabled", "Disabled"));
 
     // A release that changes the template, and a rollback to the previous one.

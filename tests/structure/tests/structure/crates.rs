@@ -6,7 +6,9 @@ use std::{
     process::Command,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::files::sources;
 
 /// The levels from top to bottom. A level may use the levels below it, and no crate of its own level.
 const LEVELS: &[&[&str]] = &[
@@ -49,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) directory: PathBuf,
     /// Its dependencies, without those of its tests.
     dependencies: BTreeSet<String>,
+    /// Roots of its libraries and programs that are built without tests (`test = false`).
+    untested_roots: Vec<PathBuf>,
 }
 
 /// Returns the members of the workspace.
@@ -74,6 +78,13 @@ pub(crate) fn members() -> Vec<Member> {
                 .iter()
                 .filter(|dependency| dependency["kind"] != "dev")
                 .map(|dependency| text(&dependency["name"]))
+                .collect(),
+            untested_roots: package["targets"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|target| target["test"] == false && [json!(["lib"]), json!(["bin"])].contains(&target["kind"]))
+                .map(|target| PathBuf::from(text(&target["src_path"])))
                 .collect(),
         })
         .collect()
@@ -104,6 +115,28 @@ fn tests_add_no_feature_to_a_dependency() {
     let (built, with_tests) = (features("normal,build"), features("normal,build,dev"));
     let twice: Vec<_> = built.difference(&with_tests).collect();
     assert!(!built.is_empty() && twice.is_empty(), "dev-dependencies add features to {twice:?}");
+}
+
+/// A test in a target with `test = false` would never run.
+#[test]
+fn target_without_tests_has_none() {
+    let mut examined = 0;
+    for member in members() {
+        for root in &member.untested_roots {
+            let is_library = root.file_name().is_some_and(|name| name == "lib.rs");
+            let mut files = vec![root.clone()];
+            if is_library {
+                sources(root.parent().unwrap(), &mut files);
+            }
+            for file in files {
+                let code = std::fs::read_to_string(&file).unwrap();
+                assert!(!code.contains("#[test]") && !code.contains("::test]"), "{} has a test", file.display());
+                assert!(is_library || !code.contains("\nmod "), "{} has modules, which may have tests", file.display());
+                examined += 1;
+            }
+        }
+    }
+    assert!(examined > 0, "no target has `test = false`");
 }
 
 #[test]
