@@ -130,7 +130,8 @@ pub(crate) fn copy_addresses(
     CopyAddresses::of(participants.iter().zip(resolved.iter().map(primary)))
 }
 
-/// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `witness` is true if the mail system has recently found a mailbox other than those in `resolved`.
+/// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `witness` is true if the mail
+/// system has recently found a mailbox other than those in `resolved`.
 pub(crate) fn decide(
     resolved: &[Resolved<Mailbox, MailboxError>],
     before: Earlier<'_>,

@@ -81,7 +81,8 @@ impl Hash {
 }
 
 /// Returns the owner and the file name from which an item's id was made, so that the file can be found at
-/// `inbox/<owner>/<file name>`, where the name may be in another form than the [`composed`] one. `None` for an id that this crate did not make.
+/// `inbox/<owner>/<file name>`, where the name may be in another form than the [`composed`] one. `None` for an id that this
+/// crate did not make.
 pub fn locate(id: &ItemId) -> Option<(MailboxAddress, String)> {
     let (place, hash) = id.as_str().strip_prefix("export/")?.split_once('#')?;
     Hash::parse(hash)?;

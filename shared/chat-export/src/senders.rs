@@ -177,8 +177,8 @@ fn open_quotation(text: &str) -> Option<char> {
     closing
 }
 
-/// Returns the text before the first colon that is in no quotation, and the number of bytes before the text. Ids are made from it, so that later knowledge about names
-/// never changes an id.
+/// Returns the text before the first colon that is in no quotation, and the number of bytes before the text. Ids
+/// are made from it, so that later knowledge about names never changes an id.
 pub(crate) fn first_split(line: &str) -> Option<(&str, usize)> {
     let (name, skip) = ends(line).next()?;
     let first = line.find(": ").is_none_or(|at| at + 2 == skip);

@@ -24,7 +24,7 @@ use crate::{
     sink,
 };
 
-use self::file::{key, owner_and_name};
+use self::file::{Upload, key};
 
 /// Reads the exports in a bucket.
 pub struct ChatExports {
@@ -73,18 +73,13 @@ impl ChatExports {
     }
 
     /// Reads an export. `cache` is locked meanwhile, so that concurrent requests read it once.
-    async fn open(
-        &self,
-        cache: &mut Cache,
-        key: &str,
-        owner: &MailboxAddress,
-        name: &str,
-    ) -> Result<Arc<Export>, Unread> {
+    async fn open(&self, cache: &mut Cache, upload: &Upload<'_>) -> Result<Arc<Export>, Unread> {
+        let key = upload.key;
         let object = self.store.get(key, Self::FILE_LIMIT).await?.ok_or(Unread::Other(SourceError::NotFound))?;
         let participants = self.store.get(&keys::participants(key), Self::PARTICIPANTS_LIMIT).await?;
         let (written, etag) = (object.last_modified, object.etag);
         let (table, participants) = participants.map(|object| (object.bytes, object.etag)).unzip();
-        let (settings, owner, name) = (self.settings.clone(), owner.clone(), name.to_owned());
+        let (settings, owner, name) = (self.settings.clone(), upload.owner.clone(), upload.name.to_owned());
         let parse = move || {
             Export::read(ExportFile {
                 owner: &owner,
@@ -130,7 +125,8 @@ impl ChatExports {
         let (owner, name) = located(id)?;
         let key = key(&owner, &name);
         let mut cache = self.cache.lock().await;
-        let mut read = self.cached_or_open(&mut cache, &key, &owner, &name).await;
+        let upload = Upload { key: &key, owner, name: &name };
+        let mut read = self.cached_or_open(&mut cache, &upload).await;
         let is_elsewhere = match &read {
             Ok(export) => export.item(id).is_none(),
             Err(Unread::Other(error)) => matches!(error, SourceError::NotFound),
@@ -138,8 +134,8 @@ impl ChatExports {
         };
         if is_elsewhere {
             for other in self.other_forms(&key).await? {
-                let Ok((owner, name)) = owner_and_name(&other) else { continue };
-                let found = self.cached_or_open(&mut cache, &other, &owner, name).await;
+                let Ok(other) = Upload::of(&other) else { continue };
+                let found = self.cached_or_open(&mut cache, &other).await;
                 let has_item = !matches!(&found, Ok(export) if export.item(id).is_none());
                 if has_item || read.is_err() {
                     read = found;
@@ -153,7 +149,7 @@ impl ChatExports {
             // Not an error of one message: all messages of the chat would become dead letters, so they wait until the
             // table is fixed.
             Unread::Rejected(error @ ExportError::Participants { .. })
-                if file_id(&owner, &name).as_ref() != Some(id) =>
+                if file_id(&upload.owner, &name).as_ref() != Some(id) =>
             {
                 SourceError::Configuration { detail: error.to_string() }
             }
@@ -162,19 +158,13 @@ impl ChatExports {
         })
     }
 
-    async fn cached_or_open(
-        &self,
-        cache: &mut Cache,
-        key: &str,
-        owner: &MailboxAddress,
-        name: &str,
-    ) -> Result<Arc<Export>, Unread> {
-        if let Some(read) = cache.iter().find(|read| read.file.key == key)
+    async fn cached_or_open(&self, cache: &mut Cache, upload: &Upload<'_>) -> Result<Arc<Export>, Unread> {
+        if let Some(read) = cache.iter().find(|read| read.file.key == upload.key)
             && self.is_current(read).await.map_err(Unread::Other)?
         {
             return Ok(Arc::clone(&read.export));
         }
-        self.open(cache, key, owner, name).await
+        self.open(cache, upload).await
     }
 
     /// Returns the other keys that are the same in Unicode's composed form: ids contain only that form.
@@ -214,7 +204,7 @@ fn located(id: &ItemId) -> Result<(MailboxAddress, String), SourceError> {
         return Err(SourceError::NotFound);
     }
     // A file whose messages have no ids.
-    let advice = match owner_and_name(id.as_str()) {
+    let advice = match Upload::of(id.as_str()) {
         Ok(_) => "the file's name is too long: upload it under a shorter name, and remove this one",
         Err(advice) => advice,
     };
@@ -322,19 +312,19 @@ enum Entries {
 
 impl ChatExports {
     async fn entries(&self, file: &File) -> Result<Entries, SourceError> {
-        let (owner, name) = match owner_and_name(&file.key) {
-            Ok(located) => located,
+        let upload = match Upload::of(&file.key) {
+            Ok(upload) => upload,
             Err(detail) => {
                 warn!(detail, "unreadable chat export");
                 return Ok(Entries::Unreadable(file.key_as_id()));
             }
         };
-        let unreadable = || file_id(&owner, name).map_or_else(|| file.key_as_id(), String::from);
+        let unreadable = || file_id(&upload.owner, upload.name).map_or_else(|| file.key_as_id(), String::from);
         let mut cache = self.cache.lock().await;
         if let Some(read) = cache.iter().find(|read| read.file == *file) {
             return Ok(Entries::Messages(Arc::clone(&read.export)));
         }
-        let detail = match self.open(&mut cache, &file.key, &owner, name).await {
+        let detail = match self.open(&mut cache, &upload).await {
             Ok(export) => return Ok(Entries::Messages(export)),
             Err(Unread::Rejected(error)) => error.to_string(),
             Err(Unread::Other(SourceError::Unreadable(detail))) => detail,

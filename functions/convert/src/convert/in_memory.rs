@@ -16,7 +16,8 @@ use sqs_batch::{Invocation, Next, Record, Work};
 use super::Convert;
 use crate::MemoryBudget;
 
-/// A source of one item that has this text, a sender of this name and one file. With `None` the source does not have the item yet.
+/// A source of one item that has this text, a sender of this name and one file. With `None` the source does not have the
+/// item yet.
 struct OneItem(Mutex<Option<&'static str>>);
 
 const FILE: &[u8] = b"a file";

@@ -76,11 +76,14 @@ impl Sns<'_> {
             }
             next = page.next;
             if next.is_none() {
-                break;
+                let detail = "the receive queue is not subscribed to the topic, so webhooks from AWS do not arrive";
+                let remedy = format!("compare SocialTopicArn, then `make deploy`; {RECREATE}");
+                return Ok(Finding::not_ok(SUBSCRIPTION, detail, remedy));
             }
         }
-        let detail = "the receive queue is not subscribed to the topic, so webhooks from AWS do not arrive";
-        Ok(Finding::not_ok(SUBSCRIPTION, detail, format!("compare SocialTopicArn, then `make deploy`; {RECREATE}")))
+        let detail = format!("unknown: the receive queue is not in the first {MAX_PAGES} pages of subscriptions");
+        let remedy = "look for the receive queue among the topic's subscriptions in the console of SNS";
+        Ok(Finding::warning(SUBSCRIPTION, detail, remedy))
     }
 
     async fn settings(&self, subscription: &str) -> Result<Finding, String> {
@@ -197,9 +200,36 @@ fn lets_publish(policy: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_config::{BehaviorVersion, Region};
+    use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
     use serde_json::json;
 
-    use super::*;
+    use super::{super::finding::Verdict, *};
+
+    /// Returns the finding about the subscription if each page of SNS has these elements.
+    async fn subscription(page: &'static str) -> Finding {
+        // Another test may have installed it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let pages = axum::Router::new().fallback(async move || format!("<R>{page}</R>"));
+        let server = tokio::spawn(async move { axum::serve(listener, pages).await });
+        let credentials = SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test"));
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("eu-west-1"));
+        let config = config.endpoint_url(url).credentials_provider(credentials).build();
+        let sns = Sns { config: &config, http: Http::default() };
+        let finding = sns.subscription("arn:aws:sns:eu-west-1:1:topic", "arn:q").await.unwrap();
+        server.abort();
+        finding
+    }
+
+    #[tokio::test]
+    async fn subscription_is_missing_only_if_all_pages_were_read() {
+        let finding = subscription("<member><Endpoint>arn:other</Endpoint></member>").await;
+        assert_eq!(finding.verdict, Verdict::NotOk, "{finding:?}");
+        let finding = subscription("<NextToken>more</NextToken>").await;
+        assert!(finding.verdict == Verdict::Warning && finding.detail.starts_with("unknown"), "{finding:?}");
+    }
 
     #[test]
     fn response_of_sns_is_read() {

@@ -140,7 +140,8 @@ impl Run {
         (1..=last).filter(|number| self.pages.binary_search_by_key(number, |page| page.number).is_err())
     }
 
-    /// Returns the mismatch between the record and the `listed` items of the pages that it [counts](Self::counts); `None` if a page is missing.
+    /// Returns the mismatch between the record and the `listed` items of the pages that it [counts](Self::counts); `None`
+    /// if a page is missing.
     pub(super) fn short(&self, listed: u64) -> Option<ShortManifest> {
         let record = self.record.as_ref().filter(|_| self.has_ended())?;
         let whole = self.lost_pages().next().is_none();

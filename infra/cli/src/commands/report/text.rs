@@ -84,9 +84,19 @@ pub(super) fn verdict(report: &Report) -> String {
         total.after_fan_out, total.imported, total.skipped, total.failed
     );
     match (total.items_in_flight, total.items_unproven) {
-        (0, 0) => format!(
-            "It adds up: {sum}; every listed item is filed, waits as a dead letter, or was discarded by an operator."
-        ),
+        (0, 0) => {
+            let (other, expired) = match total.items_expired {
+                0 => ("", String::new()),
+                expired => (
+                    " other",
+                    format!(" {expired} items were listed so long ago that their outcomes were deleted by age."),
+                ),
+            };
+            format!(
+                "It adds up: {sum}; every{other} listed item is filed, waits as a dead letter, or was discarded by an \
+                 operator.{expired}"
+            )
+        }
         (items, 0) => format!("It adds up so far: {sum}; {items} items are in flight, and nothing is missing."),
         (items, unproven) => format!(
             "It adds up so far: {sum}; {items} items are in flight. {unproven} items are unproven: they are older than \
@@ -214,4 +224,46 @@ pub(super) fn mapping_words(report: &Report) -> String {
 
 fn more(left: u64) -> String {
     if left > 0 { format!("\n… and {left} more; --json lists more") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ledger::totals::Counters;
+
+    use super::*;
+
+    fn report(total: Counters) -> Report {
+        let date = "2026-11-21".parse().unwrap();
+        Report {
+            deployment: "archive".to_owned(),
+            from: date,
+            to: date,
+            made_at: Timestamp::UNIX_EPOCH,
+            version: "0.2.0",
+            days: Vec::new(),
+            total,
+            does_not_add_up: Vec::new(),
+            failures: Vec::new(),
+            failures_left_out: 0,
+            mapping: Default::default(),
+            sent_without_content: None,
+            reconciled: Default::default(),
+        }
+    }
+
+    /// Only items whose result is known are filed, dead letters or discarded.
+    #[test]
+    fn verdict_names_items_without_a_known_result() {
+        let complete = report(Counters::default());
+        assert!(complete.is_decided() && verdict(&complete).ends_with("discarded by an operator."));
+        let expired = report(Counters { items_expired: 2, ..Counters::default() });
+        let sentence = verdict(&expired);
+        assert!(expired.is_decided() && sentence.contains("every other listed item"), "{sentence}");
+        assert!(sentence.contains("2 items were listed so long ago"), "{sentence}");
+        let unproven = report(Counters { items_unproven: 3, ..Counters::default() });
+        let sentence = verdict(&unproven);
+        assert!(!unproven.is_decided() && sentence.contains("3 items are unproven"), "{sentence}");
+        assert!(!report(Counters { items_in_flight: 1, ..Counters::default() }).is_decided());
+    }
 }
