@@ -58,6 +58,9 @@ pub struct ScanSummary {
     pub seen: u64,
     /// `true` if the queue has more messages than a scan reads.
     pub truncated: bool,
+    /// `true` if the queue has messages that the scan did not receive: another consumer has them in flight, or SQS counts
+    /// more than it returned.
+    pub unread: bool,
 }
 
 /// Calls `each` for every selected dead letter, and releases all messages afterwards, also after an error.
@@ -87,8 +90,11 @@ pub async fn for_each_dead_letter(
     }
     .await;
     summary.truncated = scan.is_truncated();
+    let complete = if result.is_ok() && !summary.truncated { scan.is_complete().await } else { Ok(true) };
     scan.release().await?;
-    result.map(|()| summary)
+    result?;
+    summary.unread = !complete?;
+    Ok(summary)
 }
 
 /// Output format of a list.
@@ -151,7 +157,8 @@ pub async fn outcome(store: &Store, dead_letter: &DeadLetterMessage) -> Result<O
     Ok(ledger::read_outcome(store, &keys).await?)
 }
 
-/// Writes the details of an item's dead letters. Returns their number.
+/// Writes the details of an item's dead letters. Returns their number, and whether the queue has messages that were not
+/// read.
 ///
 /// # Errors
 /// The queue or the bucket cannot be read, or the output is closed.
@@ -160,10 +167,10 @@ pub async fn show(
     (hold, item): (std::time::Duration, String),
     as_json: bool,
     out: &mut impl Write,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<(usize, bool)> {
     let mut found = Vec::new();
     let of_item = Filter { item: Some(item), ..Filter::default() };
-    for_each_dead_letter(queue.scan(hold), &of_item, |dead_letter| {
+    let summary = for_each_dead_letter(queue.scan(hold), &of_item, |dead_letter| {
         found.push(dead_letter);
         Ok(())
     })
@@ -194,7 +201,7 @@ pub async fn show(
         }
         writeln!(out, "{table}")?;
     }
-    Ok(found.len())
+    Ok((found.len(), summary.unread || summary.truncated))
 }
 
 fn addresses<'a>(addresses: impl Iterator<Item = &'a model::MailboxAddress>) -> Value {

@@ -37,7 +37,8 @@ pub struct DeadLettersArguments {
     command: DeadLettersCommand,
 }
 
-const EXIT_CODES: &str = "Exit code: 0 done, 1 failed, 2 invalid arguments, 3 partly done, 4 not confirmed.";
+const EXIT_CODES: &str = "Exit code: 0 done, 1 failed, 2 invalid arguments, 3 partly done, or another consumer has messages of the queue \
+    in flight (another command, or one that was interrupted), 4 not confirmed.";
 
 #[derive(Debug, clap::Subcommand)]
 enum DeadLettersCommand {
@@ -129,7 +130,8 @@ struct DiscardArguments {
     filter: Filter,
 }
 
-/// Exit code: some dead letters are unchanged. The same command continues with them, except with those that lack a stage.
+/// Exit code: some dead letters are unchanged, or were not read. The same command continues with them, except with those
+/// that lack a stage.
 const IN_PART: u8 = 3;
 
 /// Runs the command.
@@ -184,7 +186,10 @@ async fn run_show(
 ) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
     let which = (common.hold(), arguments.item.clone());
-    let found = show((queue, &connection.store), which, common.json, &mut io::stdout().lock()).await?;
+    let (found, unread) = show((queue, &connection.store), which, common.json, &mut io::stdout().lock()).await?;
+    if unread {
+        note_unread(&mut io::stderr().lock())?;
+    }
     if found == 0 {
         writeln!(
             io::stderr(),
@@ -217,7 +222,7 @@ async fn run_replay(
     let interrupt = Interrupt::listen();
     let options = ReplayOptions { hold: common.hold(), rate: arguments.rate, max_item_bytes: arguments.max_item_bytes };
     let bar = indicatif::ProgressBar::new(planned);
-    let (without_stage, truncated) = (plan.without_stage, plan.truncated);
+    let (without_stage, truncated, examined) = (plan.without_stage, plan.truncated, plan.is_complete());
     let replayed = replay(queue, plan, options, &interrupt, |done| bar.set_position(done)).await;
     bar.finish_and_clear();
     let mut out = io::stdout().lock();
@@ -237,7 +242,7 @@ async fn run_replay(
     if not_found > 0 {
         writeln!(notes, "{not_found} are gone or in flight elsewhere: list them again.")?;
     }
-    let complete = replayed.is_complete() && without_stage == 0 && !truncated;
+    let complete = replayed.is_complete() && without_stage == 0 && examined;
     if let Some(error) = replayed.aborted {
         let counts = format!("{moved} of {planned} dead letters were replayed before the failure");
         return Err(anyhow::Error::from(error).context(counts));
@@ -269,7 +274,7 @@ async fn run_discard(
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let interrupt = Interrupt::listen();
-    let truncated = plan.truncated;
+    let (truncated, examined) = (plan.truncated, plan.is_complete());
     let mut out = io::stdout().lock();
     let done = discard((queue, &connection.store), plan, common.hold(), &interrupt, |dead_letter, details| {
         if common.json {
@@ -291,7 +296,7 @@ async fn run_discard(
     if done.left > 0 {
         writeln!(notes, "{} were not discarded: deleted meanwhile, in flight elsewhere, or not reached.", done.left)?;
     }
-    Ok(if done.left == 0 && !truncated { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+    Ok(if done.left == 0 && examined { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
 /// Returns the JSON form of a result.
@@ -303,13 +308,14 @@ fn counts(replayed: &Replayed) -> Value {
 /// Returns success only if the whole queue was read and the filter selected nothing.
 fn nothing_to_do(plan: &Plan) -> anyhow::Result<ExitCode> {
     note_truncated(&mut io::stderr().lock(), plan.truncated, RUN_AGAIN)?;
-    Ok(if plan.without_stage == 0 && !plan.truncated { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+    Ok(if plan.without_stage == 0 && plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
 fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
     let mut notes = io::stderr().lock();
     if plan.counts.total() == 0 {
-        writeln!(notes, "No dead letter matches.")?;
+        let examined = if plan.is_complete() { "" } else { " Not all messages of the queue were examined." };
+        writeln!(notes, "No dead letter matches.{examined}")?;
     } else {
         writeln!(notes, "To be {what}:\n{}", plan.counts.table())?;
     }
@@ -320,7 +326,19 @@ fn note_plan(plan: &Plan, what: &str) -> io::Result<()> {
             "{without_stage} more lack a stage, so their queue is unknown and they cannot be replayed: discard them, or send them by hand."
         )?;
     }
+    if plan.unread {
+        note_unread(&mut notes)?;
+    }
     Ok(())
+}
+
+fn note_unread(notes: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        notes,
+        "The queue has messages that were not read: another consumer has them in flight (a command that runs, or was ended less \
+         than {} seconds ago), or SQS has not returned them yet. Run the same command again in a minute.",
+        HOLD.as_secs()
+    )
 }
 
 /// Advice after a replay or discard that did not read the whole queue.

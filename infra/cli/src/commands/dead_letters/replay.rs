@@ -28,12 +28,19 @@ pub struct Plan {
     pub without_stage: u64,
     /// `true` if the queue has more messages than a scan reads; the rest is not part of the plan.
     pub truncated: bool,
+    /// `true` if the queue has messages that the scan did not receive; see [`ScanSummary::unread`](super::ScanSummary).
+    pub unread: bool,
     /// Number of messages in the queue, including those that are not selected.
     pub(super) seen: u64,
     pub(super) message_ids: HashSet<String>,
 }
 
 impl Plan {
+    /// Returns whether every message of the queue was examined.
+    pub fn is_complete(&self) -> bool {
+        !self.truncated && !self.unread
+    }
+
     /// Finds the selected dead letters that have a stage.
     ///
     /// # Errors
@@ -67,7 +74,7 @@ impl Plan {
             Ok(())
         })
         .await?;
-        (plan.truncated, plan.seen) = (summary.truncated, summary.seen);
+        (plan.truncated, plan.unread, plan.seen) = (summary.truncated, summary.unread, summary.seen);
         Ok(plan)
     }
 }

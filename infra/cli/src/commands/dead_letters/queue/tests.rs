@@ -15,7 +15,7 @@ use tokio::sync::Barrier;
 use super::*;
 use crate::{
     Interrupt,
-    commands::dead_letters::{Plan, ReplayOptions, replay},
+    commands::dead_letters::{Filter, Plan, ReplayOptions, replay},
 };
 use local::cloud::Cloud;
 
@@ -190,6 +190,10 @@ async fn scan_is_incomplete_while_another_consumer_has_messages() {
         ids(&mut scan).await;
         assert_eq!(scan.is_complete().await.unwrap(), complete, "{in_flight_elsewhere} elsewhere, {arrivals:?} arrive");
         scan.release().await.unwrap();
+        if arrivals.is_none() {
+            let plan = Plan::to_replay(&queue, &Filter::default(), HOLD).await.unwrap();
+            assert_eq!((plan.is_complete(), plan.unread), (complete, !complete), "{in_flight_elsewhere} elsewhere");
+        }
     }
 }
 
