@@ -63,6 +63,9 @@ async fn doctor_reports_each_broken_part_in_its_own_finding() {
     stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada\n").await;
     check("user-map").await;
     stack.put(keys::USER_MAP, "Mobile number,E-mail address\n+4520123456,ada@example.com\n").await;
+    stack.put(keys::USER_MAP_RECORD, r#"{"v":1,"numbers":20}"#).await;
+    check("user-map-shrunk").await;
+    stack.put(keys::USER_MAP_RECORD, r#"{"v":1,"numbers":1}"#).await;
 
     break_queues(&stack, &check).await;
     break_triggers(&stack, &check).await;

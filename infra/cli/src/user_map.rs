@@ -54,30 +54,97 @@ impl UserMapSettings {
         })
     }
 
-    /// Reads the user map from the bucket. The inner error is the reason why import rejects the map; `None` if the
-    /// object does not exist.
+    /// Reads the object. The inner error says that it is too large; `None` if it does not exist.
+    async fn read_object(&self, store: &Store) -> Result<Option<Result<Object, String>>, StoreError> {
+        const MAX_BYTES: u64 = UserMap::MAX_BYTES as u64;
+        match store.get(&self.key, MAX_BYTES).await {
+            Err(error @ StoreError::TooLarge { .. }) => Ok(Some(Err(error.to_string()))),
+            other => Ok(other?.map(Ok)),
+        }
+    }
+
+    /// Reads the user map from the bucket. The inner error is the reason why it cannot be parsed; `None` if the object
+    /// does not exist.
     ///
     /// # Errors
     /// The bucket cannot be read.
     pub async fn read(&self, store: &Store) -> Result<Option<Result<UserMap, String>>, StoreError> {
-        const MAX_BYTES: u64 = UserMap::MAX_BYTES as u64;
-        let object = match store.get(&self.key, MAX_BYTES).await {
-            Err(error @ StoreError::TooLarge { .. }) => return Ok(Some(Err(error.to_string()))),
-            other => other?,
+        Ok(self.read_object(store).await?.map(|object| self.parse(&object?)))
+    }
+
+    fn parse(&self, object: &Object) -> Result<UserMap, String> {
+        UserMap::parse(&object.bytes, self.default_region).map_err(|errors| errors.to_string())
+    }
+
+    /// Reads the user map from the bucket, and judges it as import does: it also compares it with the map that import
+    /// used last.
+    ///
+    /// # Errors
+    /// The bucket cannot be read.
+    pub async fn read_as_import(&self, store: &Store) -> Result<MapInBucket, StoreError> {
+        let object = match self.read_object(store).await? {
+            Some(Ok(object)) => Some(object),
+            Some(Err(problem)) => {
+                return Ok(MapInBucket { map: None, problem: Some(problem), can_be_confirmed: false });
+            }
+            None => None,
         };
-        Ok(object.map(|object| UserMap::parse(&object.bytes, self.default_region).map_err(|errors| errors.to_string())))
+        let map = match object.as_ref().map(|object| self.parse(object)).transpose() {
+            Ok(map) => map,
+            Err(problem) => return Ok(MapInBucket { map: None, problem: Some(problem), can_be_confirmed: false }),
+        };
+        let bytes = object.as_ref().map(|object| &object.bytes[..]);
+        let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), bytes);
+        let problem = last_used(store).await?.refusal(&record);
+        Ok(MapInBucket { map, can_be_confirmed: problem.is_some(), problem })
     }
 }
 
-/// Record of the user map that import used last, with the object that it was read from. `None` if the record is not
-/// readable.
-pub(super) type LastUsed = Option<(Option<UserMapRecord>, Option<Object>)>;
+/// The user map in the bucket, as import judges it.
+#[derive(Debug)]
+pub struct MapInBucket {
+    /// `None` if the object does not exist or cannot be parsed.
+    pub map: Option<UserMap>,
+    /// Reason why import refuses the map, or its absence, and files nothing.
+    pub problem: Option<String>,
+    /// `true` if the map is valid, and refused because it has disappeared or shrunk, or the record of the last map cannot
+    /// be parsed: an operator can confirm it.
+    pub can_be_confirmed: bool,
+}
 
-pub(super) async fn last_used(store: &Store) -> anyhow::Result<LastUsed> {
-    const RECORD_MAX_BYTES: u64 = 4 << 10;
+/// Record of the user map that import used last.
+pub(super) struct LastUsed {
+    /// `None` if the object cannot be parsed; the inner `None` if there is no object.
+    pub(super) record: Option<Option<UserMapRecord>>,
+    pub(super) object: Option<Object>,
+}
+
+impl LastUsed {
+    /// Returns the reason why import refuses a valid map, or its absence.
+    pub(super) fn refusal(&self, record: &UserMapRecord) -> Option<String> {
+        match &self.record {
+            Some(last) => record.follows(last.as_ref()).err().map(|shrunk| shrunk.to_string()),
+            None => Some(format!(
+                "{} cannot be parsed, so the size of the last map that was used is unknown; nothing is filed until the map is \
+                 confirmed with `archiver mapping confirm`",
+                keys::USER_MAP_RECORD
+            )),
+        }
+    }
+}
+
+/// Reads the record. A record that import does not understand is unreadable here, too.
+pub(super) async fn last_used(store: &Store) -> Result<LastUsed, StoreError> {
+    const RECORD_MAX_BYTES: u64 = 1 << 20;
     let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
-    let record = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
-    Ok(record.ok().map(|record| (record, object)))
+    let record = match &object {
+        Some(object) => serde_json::from_slice::<UserMapRecord>(&object.bytes)
+            .ok()
+            .filter(|record| record.v == UserMapRecord::VERSION)
+            .map(Some),
+        None => Some(None),
+    };
+    Ok(LastUsed { record, object })
 }
 
 /// Records a map as the one that import used last, which confirms it.
@@ -92,5 +159,21 @@ pub(super) async fn record_as_used(
     match store.put(put, condition).await? {
         Written::Yes(_) => Ok(()),
         Written::Conflict => bail!("{} has just been changed; run `archiver mapping confirm`", keys::USER_MAP_RECORD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_that_import_refuses_has_a_reason() {
+        let map = |numbers| UserMapRecord { v: UserMapRecord::VERSION, numbers, sha256: None };
+        let file = |numbers| UserMapRecord { sha256: Some(model::Sha256::of(b"file")), ..map(numbers) };
+        let last = |record| LastUsed { record, object: None };
+        assert_eq!(last(Some(Some(map(20)))).refusal(&file(18)), None);
+        assert_eq!(last(Some(None)).refusal(&file(0)), None, "the first map");
+        assert!(last(Some(Some(map(20)))).refusal(&file(17)).unwrap().contains("has 17 numbers"));
+        assert!(last(None).refusal(&file(20)).unwrap().contains(keys::USER_MAP_RECORD));
     }
 }

@@ -158,6 +158,26 @@ async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
     let change = "{\"numbers_before\":1,\"numbers_after\":2,\"added\":1,\"removed\":0,\"to_another_mailbox\":1}\n";
     assert_eq!((code, out.as_str()), (0, change));
 
+    // The file in the bucket was replaced in another way, or an upload with --confirm-shrink ended before its second write.
+    let put = |body: &str| {
+        let request = aws_sdk_s3::Client::new(cloud.config()).put_object().bucket(&resources.bucket);
+        request.key("state/user-map.json").body(body.as_bytes().to_vec().into()).send()
+    };
+    for refused in [r#"{"v":1,"numbers":20}"#, r#"{"v":9}"#] {
+        put(refused).await.unwrap();
+        let (code, out, _) = run(&["status", "--json"]).await;
+        let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let problem = status["user_map_problem"].as_str().unwrap_or_default();
+        assert!(code == 0 && problem.contains("archiver mapping confirm"), "{refused}: {out}");
+        assert_eq!(run(&["mapping", "resolve", "+45 20 12 34 56"]).await.0, 1, "{refused}");
+        let (code, _, err) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
+        assert!(code == 1 && err.contains("--confirm-shrink"), "{refused}: {err}");
+        let (code, out, err) = run(&["mapping", "upload", "people.csv", "--yes", "--confirm-shrink"]).await;
+        assert!(code == 0 && out.contains("confirmed: 2 numbers"), "{refused}: {out}{err}");
+        let (code, _, err) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
+        assert!(code == 0 && err.contains("has the same file already"), "{refused}: {err}");
+    }
+
     let (code, out, _) = run(&["mapping", "resolve", "carl@example.com", "--json"]).await;
     let answer = "{\"mailbox\":\"carl@example.com\",\"mailbox_exists\":\"not asked\",\"rule\":\"email-property\"}\n";
     assert_eq!((code, out.as_str()), (0, answer));

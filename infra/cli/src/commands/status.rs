@@ -19,7 +19,7 @@ use crate::{
         reconcile::record,
     },
     connection::{Connection, Deployment},
-    user_map::{UserMapArguments, UserMapSettings},
+    user_map::{MapInBucket, UserMapArguments, UserMapSettings},
 };
 
 /// Arguments of `archiver status`.
@@ -63,7 +63,7 @@ pub struct Status {
     pub dead_letters_cut: bool,
     /// Number of entries in the user map. `None` if it is missing or invalid.
     pub user_map_numbers: Option<usize>,
-    /// Reason why import rejects the user map; its first lines.
+    /// Reason why import rejects the user map, or its absence; its first lines.
     pub user_map_problem: Option<String>,
 }
 
@@ -89,11 +89,7 @@ impl Status {
             Some(run) => record(&connection.store, run).await?,
             None => None,
         };
-        let (user_map_numbers, user_map_problem) = match user_map.read(&connection.store).await? {
-            Some(Ok(map)) => (Some(map.len()), None),
-            Some(Err(problem)) => (None, Some(problem)),
-            None => (None, None),
-        };
+        let MapInBucket { map, problem, .. } = user_map.read_as_import(&connection.store).await?;
         Ok(Self {
             fetched_until: cursor.as_ref().map(|cursor| cursor.archived_time),
             cursor_run: cursor.map(|cursor| cursor.run),
@@ -102,9 +98,9 @@ impl Status {
             queues,
             dead_letters: summary.counts.by_reason(),
             oldest_dead_letter: summary.oldest,
-            dead_letters_cut: summary.truncated || summary.seen < ready,
-            user_map_numbers,
-            user_map_problem,
+            dead_letters_cut: summary.truncated || summary.unread || summary.seen < ready,
+            user_map_numbers: map.map(|map| map.len()),
+            user_map_problem: problem,
         })
     }
 
@@ -138,7 +134,7 @@ impl Status {
             table.add_row(["dead letters", "more than counted"]);
         }
         let map = match (&self.user_map_problem, self.user_map_numbers) {
-            (Some(problem), _) => format!("invalid; import files nothing until it is fixed:\n{}", visible(problem)),
+            (Some(problem), _) => format!("rejected; import files nothing until it is fixed:\n{}", visible(problem)),
             (None, Some(numbers)) => format!("{numbers} numbers"),
             (None, None) => "none: recipients are resolved by the items' own e-mail property alone".to_owned(),
         };

@@ -6,7 +6,11 @@ use super::{
     finding::Finding,
     remedies::{NOT_LOCAL, RECREATE},
 };
-use crate::{commands::mapping::warnings, connection::Connection, user_map::UserMapSettings};
+use crate::{
+    commands::mapping::warnings,
+    connection::Connection,
+    user_map::{MapInBucket, UserMapSettings},
+};
 
 pub(super) async fn reachable(connection: &Connection) -> Finding {
     const CHECK: &str = "bucket";
@@ -90,28 +94,30 @@ pub(super) async fn private(connection: &Connection) -> Finding {
 /// Checks the user map, read as import reads it.
 pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings) -> Finding {
     const CHECK: &str = "user map";
-    match settings.read(&connection.store).await {
-        Ok(Some(Ok(map))) => {
-            let warnings = warnings(&map);
-            if warnings.is_empty() {
-                Finding::ok(CHECK, format!("{} numbers", map.len()))
-            } else {
-                Finding::warning(CHECK, warnings.join("\n"), "if this is not intended: archiver mapping upload FILE")
-            }
-        }
-        Ok(Some(Err(problem))) => Finding::not_ok(
+    let MapInBucket { map, problem, can_be_confirmed } = match settings.read_as_import(&connection.store).await {
+        Ok(read) => read,
+        Err(error) => return Finding::error(CHECK, error),
+    };
+    if let Some(problem) = problem {
+        let remedy = if can_be_confirmed {
+            "restore the map: archiver mapping upload FILE; or if the change is intended: archiver mapping confirm"
+        } else {
+            "fix it, then: archiver mapping upload FILE"
+        };
+        return Finding::not_ok(CHECK, format!("rejected; import files nothing until it is fixed:\n{problem}"), remedy);
+    }
+    let Some(map) = map else {
+        let key = &settings.key;
+        return Finding::warning(
             CHECK,
-            format!("rejected; import files nothing until it is fixed:\n{problem}"),
-            "fix it, then: archiver mapping upload FILE",
-        ),
-        Ok(None) => {
-            let key = &settings.key;
-            Finding::warning(
-                CHECK,
-                format!("{key} not found: recipients are resolved by the items' own e-mail property alone"),
-                "if this is not intended: archiver mapping upload FILE",
-            )
-        }
-        Err(error) => Finding::error(CHECK, error),
+            format!("{key} not found: recipients are resolved by the items' own e-mail property alone"),
+            "if this is not intended: archiver mapping upload FILE",
+        );
+    };
+    let warnings = warnings(&map);
+    if warnings.is_empty() {
+        Finding::ok(CHECK, format!("{} numbers", map.len()))
+    } else {
+        Finding::warning(CHECK, warnings.join("\n"), "if this is not intended: archiver mapping upload FILE")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use mapping::UserMap;
+use mapping::{UserMap, UserMapRecord};
 use model::MailboxAddress;
 use phone::Region;
 use serde_json::json;
@@ -14,14 +14,15 @@ use super::{
 use crate::{
     connection::{Connection, Deployment},
     text::{self, shown_up_to},
-    user_map::UserMapSettings,
+    user_map::{UserMapSettings, last_used},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArguments {
     /// The file, CSV in UTF-8
     file: PathBuf,
-    /// The country of numbers that are written without a country code; use the value of the deployment's DefaultRegion
+    /// The country of numbers that are written without a country code [default: the deployment's DefaultRegion, with
+    /// --stack, --local or --mailboxes]
     #[arg(long, env = "DEFAULT_REGION", value_name = "XX")]
     default_region: Option<Region>,
     /// Also check in the deployment's mail system that each mailbox exists
@@ -35,7 +36,8 @@ pub(super) struct CheckArguments {
 }
 
 pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
-    if !arguments.mailboxes {
+    let Deployment { stack, local, .. } = &arguments.deployment;
+    if !arguments.mailboxes && stack.is_none() && local.is_none() {
         return check_with(arguments, None).await;
     }
     let connection = Connection::open(&arguments.deployment).await?;
@@ -54,8 +56,14 @@ async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>)
     match UserMap::parse(&bytes, arguments.default_region.or(deployed)) {
         Ok(map) => {
             let (numbers, mailboxes) = counts(&map);
-            let warnings = warnings(&map);
-            let missing = match connection {
+            let mut warnings = warnings(&map);
+            if let Some(connection) = connection {
+                let refusal = last_used(&connection.store).await?.refusal(&UserMapRecord::of(&map, Some(&bytes)));
+                warnings.extend(refusal.map(|refusal| {
+                    format!("import would reject this map: {refusal}. `archiver mapping upload` needs --confirm-shrink")
+                }));
+            }
+            let missing = match connection.filter(|_| arguments.mailboxes) {
                 Some(connection) => Some(missing_mailboxes(connection, &arguments.deployment.ministack, &map).await?),
                 None => None,
             };

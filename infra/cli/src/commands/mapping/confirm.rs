@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use mapping::{UserMap, UserMapRecord};
-use model::keys;
 
 use crate::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
-    user_map::{UserMapArguments, UserMapSettings, last_used, record_as_used},
+    user_map::{LastUsed, UserMapArguments, UserMapSettings, last_used, record_as_used},
 };
 
 #[derive(Debug, clap::Args)]
@@ -45,11 +44,9 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
         },
     };
     let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
-    let (last, before) = match last_used(&connection.store).await? {
-        Some(last) => last,
-        // An unreadable record is replaced.
-        None => (None, connection.store.get(keys::USER_MAP_RECORD, UserMap::MAX_BYTES as u64).await?),
-    };
+    // An unreadable record is replaced.
+    let LastUsed { record: last, object: before } = last_used(&connection.store).await?;
+    let last = last.flatten();
     if last.as_ref() == Some(&record) {
         println!("{key}: nothing to confirm; import uses it, with {} numbers", map.len());
         return Ok(ExitCode::SUCCESS);

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     connection::{Connection, Deployment},
     text::{self, shown},
-    user_map::{UserMapArguments, UserMapSettings},
+    user_map::{MapInBucket, UserMapArguments, UserMapSettings},
 };
 
 #[derive(Debug, clap::Args)]
@@ -91,13 +91,11 @@ async fn resolve_in(connection: &Connection, arguments: &ResolveArguments) -> an
         let number = PhoneNumber::from_cell(&arguments.user, settings.default_region);
         User::Phone(number.context("invalid phone number")?)
     };
-    let map = match settings.read(&connection.store).await? {
-        None => UserMap::empty(),
-        Some(Ok(map)) => map,
-        Some(Err(problem)) => {
-            bail!("the user map is invalid, and import files nothing until it is fixed:\n{problem}")
-        }
-    };
+    let MapInBucket { map, problem, .. } = settings.read_as_import(&connection.store).await?;
+    if let Some(problem) = problem {
+        bail!("import rejects the user map, and files nothing until it is fixed:\n{problem}");
+    }
+    let map = map.unwrap_or_else(UserMap::empty);
     let variables = connection.mapping();
     let automatic = variables.with_default("AUTOMATIC_MAPPING", "true or false", true)?;
     let catch_all = variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?;

@@ -26,7 +26,7 @@ pub(super) struct UploadArguments {
     /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// Upload a map that has over 10 % fewer numbers than the one that import used last
+    /// Upload a map that has over 10 % fewer numbers than the one that import used last, and confirm it for import
     #[arg(long)]
     confirm_shrink: bool,
     /// First check in the deployment's mail system that each mailbox exists, and upload nothing if one is missing
@@ -117,40 +117,49 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         ),
         None => eprintln!("{key}: the present map is invalid, and import files nothing; {} numbers after", map.len()),
     }
-    if before.as_ref().is_some_and(|object| object.bytes == bytes) {
-        eprintln!("The bucket has the same file already; nothing was changed.");
-        return Ok(ExitCode::SUCCESS);
-    }
     let record = UserMapRecord::of(&map, Some(&bytes));
     let last = last_used(&connection.store).await?;
-    let shrunk = last.as_ref().and_then(|(last, _)| record.follows(last.as_ref()).err());
-    if let Some(shrunk) = shrunk.filter(|_| !arguments.confirm_shrink) {
+    let refusal = last.refusal(&record);
+    if let Some(refusal) = refusal.as_ref().filter(|_| !arguments.confirm_shrink) {
         eprintln!(
-            "The last map that import used had {} numbers, this one has {}: over 10 % fewer. Nothing was changed; upload it \
-             with --confirm-shrink if that is intended.",
-            shrunk.before, shrunk.after
+            "Import would reject this map: {refusal}. Nothing was changed; upload it with --confirm-shrink if it is intended."
         );
         return Ok(ExitCode::FAILURE);
     }
-    if !confirmed("Upload it?", arguments.yes)? {
+    // An upload with --confirm-shrink that ended between its two writes has left the file unconfirmed.
+    let is_uploaded = before.as_ref().is_some_and(|object| object.bytes == bytes);
+    if is_uploaded && refusal.is_none() {
+        eprintln!("The bucket has the same file already; nothing was changed.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let question = if is_uploaded { "The bucket has this file already. Confirm it?" } else { "Upload it?" };
+    if !confirmed(question, arguments.yes)? {
         eprintln!("Nothing was changed.");
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
-    let condition = before.as_ref().map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
-    let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
-    match connection.store.put(put, condition).await? {
-        Written::Yes(_) => {}
-        Written::Conflict => {
-            bail!("another writer has just changed {key}; nothing was uploaded: run the command again")
-        }
+    if !is_uploaded {
+        put_file(connection, key, bytes, before.as_ref()).await?;
     }
-    if shrunk.is_some() {
-        record_as_used(&connection.store, &record, last.and_then(|(_, object)| object)).await?;
+    if refusal.is_some() {
+        record_as_used(&connection.store, &record, last.object).await?;
     }
     if arguments.json {
         println!("{}", text::json(&change)?);
     } else {
-        println!("{key} uploaded: {} numbers. Import reads it with its next batch.", map.len());
+        let what = if is_uploaded { "confirmed" } else { "uploaded" };
+        println!("{key} {what}: {} numbers. Import reads it with its next batch.", map.len());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the file, if the object in the bucket is the one that the change was computed from.
+async fn put_file(connection: &Connection, key: &str, bytes: Vec<u8>, before: Option<&Object>) -> anyhow::Result<()> {
+    let condition = before.map_or(Condition::Absent, |Object { etag, .. }| Condition::Unchanged(etag));
+    let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
+    match connection.store.put(put, condition).await? {
+        Written::Yes(_) => Ok(()),
+        Written::Conflict => {
+            bail!("another writer has just changed {key}; nothing was uploaded: run the command again")
+        }
+    }
 }

@@ -39,7 +39,7 @@ use crate::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::Connection,
     text::{self, shown, table_of},
-    user_map::UserMapSettings,
+    user_map::{MapInBucket, UserMapSettings},
 };
 use ledger::entries::{self, CONCURRENT_READS, EntryOutcome, entry_outcome};
 
@@ -279,12 +279,12 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
 /// Runs the command: shows the missing copies, then files them after confirmation.
 pub(super) async fn run(connection: &Connection, arguments: &ReconcileArguments) -> anyhow::Result<ExitCode> {
     let settings = UserMapSettings::deployed(connection)?;
-    let map = match settings.read(&connection.store).await? {
-        Some(Ok(map)) => map,
-        Some(Err(problem)) => bail!("the user map {} is invalid; correct it first:\n{problem}", settings.key),
-        None => {
-            bail!("the user map {} is missing in the bucket: upload one with archiver mapping upload", settings.key)
-        }
+    let MapInBucket { map, problem, .. } = settings.read_as_import(&connection.store).await?;
+    if let Some(problem) = problem {
+        bail!("import rejects the user map {}, and files nothing until it is fixed:\n{problem}", settings.key);
+    }
+    let Some(map) = map else {
+        bail!("the user map {} is missing in the bucket: upload one with archiver mapping upload", settings.key)
     };
     let (from, to) = (arguments.from.unwrap_or(Timestamp::MIN), arguments.to.unwrap_or(Timestamp::MAX));
     let runs = Runs::between(&connection.store, from, to).await?;
