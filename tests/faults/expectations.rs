@@ -177,6 +177,6 @@ pub(crate) async fn assert_nothing_missing(pipeline: &Pipeline) -> anyhow::Resul
     let all = Scope { from: None, to: None, options: "", deep: None, queueing: SignedDuration::ZERO };
     let reconciled = Reconciled::of(&Connection::to_machine(&pipeline.machine), all, |_, _| {}).await?;
     ensure!(reconciled.missing.is_empty(), "missing: {:?}", reconciled.missing);
-    ensure!(reconciled.lost_pages.is_empty() && reconciled.undecided == 0, "{reconciled:?}");
+    ensure!(reconciled.lost_pages.missing.is_empty() && reconciled.undecided == 0, "{reconciled:?}");
     Ok(())
 }

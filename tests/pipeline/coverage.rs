@@ -5,9 +5,9 @@ use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::sample_source::Sample;
 use model::{RunId, RunKind, RunRecord, Window, keys};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{reconcile::run_reconcile, sample_day::addresses};
+use crate::{reconcile::run_reconcile, report::run_json_report, sample_day::addresses};
 
 /// End of an earlier run.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     let printed: Value = serde_json::from_str(&out)?;
     let gaps = printed["coverage"]["gaps"].as_array().context("no gaps")?;
     assert_eq!(gaps.len(), 1, "{out}");
-    assert_eq!(gaps[0]["unfinished_runs"], serde_json::json!([crashed]));
+    assert_eq!(gaps[0]["unfinished_runs"], json!([crashed]));
     let closing = gaps[0]["command"].as_str().context("no command")?;
     assert_eq!(closing, format!("archiver backfill --from {} --to {}", hours(144), hours(72)));
     let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
@@ -57,11 +57,40 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--from", &from]).await?;
     assert_eq!(code, Some(0), "{out}");
 
-    pipeline.run(&serde_json::json!({"from": hours(144), "to": hours(72)})).await?;
+    pipeline.run(&json!({"from": hours(144), "to": hours(72)})).await?;
     let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("without a gap"), "the output does not say that the period has no gap: {out}");
+
+    // The items of the closed gap are in the manifest of a run that began after the period.
+    let period = ["--settled", "--from", &hours(144).to_string(), "--to", &hours(72).to_string()];
+    let (code, out, _) = run_reconcile(&pipeline, &period).await?;
+    assert_eq!(code, Some(0), "{out}");
+    let record = outside_run(Window::between(hours(144), hours(40))?);
+    let key = keys::run(&record.run);
+    pipeline.put(&key, "{").await?;
+    let (code, out, _) = run_reconcile(&pipeline, &period).await?;
+    assert!(code == Some(3) && out.contains(&key), "a run whose window cannot be read is not reported: {out}");
+    let lost = json!({"item": "WA-lost", "archived_time": hours(100)});
+    let other = json!({"item": "WA-other", "archived_time": hours(60)});
+    pipeline.put(&keys::manifest(&record.run, 1), format!("{lost}\n{other}\n")).await?;
+    pipeline.put(&key, serde_json::to_vec(&record)?).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &[&period[..], &["--json"]].concat()).await?;
+    let printed: Value = serde_json::from_str(&out)?;
+    assert_eq!((code, &printed["missing"][0]["item"]), (Some(1), &json!("WA-lost")), "{out}");
+    assert_eq!((&printed["items"], &printed["outside"]["items"]), (&json!(1), &json!(1)), "{out}");
+    let day = |hours_ago| hours(hours_ago).strftime("%Y-%m-%d").to_string();
+    let (code, report) = run_json_report(&pipeline, &["--from", &day(120), "--to", &day(96)]).await?;
+    let broken = report["does_not_add_up"].to_string();
+    assert!(code == 1 && broken.contains("1 items were listed and have neither"), "{report}");
     Ok(())
+}
+
+/// Returns the record of a backfill that has just ended and listed two items.
+fn outside_run(window: Window) -> RunRecord {
+    let now = Timestamp::now();
+    let run = RunId::new(now, RunKind::Backfill, "late");
+    RunRecord { complete: true, ended: Some(now), queued: 2, pages: 1, ..RunRecord::begun(run, window) }
 }
 
 #[tokio::test]

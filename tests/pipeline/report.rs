@@ -173,9 +173,9 @@ async fn report_checks_its_arguments_and_explains_exit_codes() -> anyhow::Result
         (&["--date", "tomorrow"][..], 2, "--date"),
         (&["--to", "2026-11-01"], 2, "--from"),
         (&["--date", "2026-11-01", "--from", "2026-11-01"], 2, "cannot be used with"),
-        (&["--date", "2999-01-01"], 1, "is in the future"),
-        (&["--from", "2026-11-02", "--to", "2026-11-01"], 1, "before it begins"),
-        (&["--from", "1999-01-01"], 1, "longer than ten years"),
+        (&["--date", "2999-01-01"], 2, "is in the future"),
+        (&["--from", "2026-11-02", "--to", "2026-11-01"], 2, "before it begins"),
+        (&["--from", "1999-01-01"], 2, "longer than ten years"),
         (&["--html", "/no/such/directory/report.html"], 1, "writing /no/such/directory/report.html"),
     ] {
         let (status, out, stderr) = run_report(&pipeline, arguments).await?;

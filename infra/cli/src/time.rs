@@ -14,9 +14,34 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
     time.map_err(|_| "expected a time such as 2026-11-01 (midnight in UTC) or 2026-11-01T07:00:00Z".to_owned())
 }
 
+/// Ends the command with a usage error if a period is empty.
+pub fn check_period(from: Option<Timestamp>, to: Option<Timestamp>) {
+    if let Err(why) = period(from, to) {
+        clap::Error::raw(clap::error::ErrorKind::ValueValidation, why).exit();
+    }
+}
+
+fn period(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), String> {
+    match (from, to) {
+        (Some(from), Some(to)) if to <= from => Err(format!("--to {to} is not after --from {from}\n")),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn period_ends_after_it_begins() {
+        let [first, last] = ["2026-11-01", "2026-11-02"].map(|text| time(text).ok());
+        assert!(
+            [(first, last), (first, None), (None, last), (None, None)]
+                .iter()
+                .all(|(from, to)| period(*from, *to).is_ok())
+        );
+        assert!(period(first, first).is_err() && period(last, first).is_err());
+    }
 
     #[test]
     fn date_is_midnight_in_utc_and_a_time_needs_an_offset() {

@@ -14,8 +14,9 @@ use super::{
     files::named_files,
     items::SurveyedItem,
     stored::NotExportedReason,
-    survey::{Counts, NotExported, Survey},
+    survey::{Counts, KnownIncident, NotExported, Survey},
 };
+use crate::commands::reconcile::ShortManifest;
 
 const SUMMARY: &str = "export.txt";
 const ITEMS: &str = "items.csv";
@@ -46,6 +47,8 @@ pub(super) struct Manifest<'a> {
     counts: Totals,
     not_exported: Vec<NotExported>,
     lost_pages: &'a [String],
+    short_manifests: &'a [ShortManifest],
+    incidents: &'a [KnownIncident],
     not_fetched: &'a [String],
     not_fetched_yet: &'a [String],
     chats: Vec<ChatEntry<'a>>,
@@ -126,6 +129,8 @@ impl<'a> Manifest<'a> {
         };
         let damaged = not_exported.iter().any(|item| item.reason.is_damage())
             || !survey.lost_pages.is_empty()
+            || !survey.short.is_empty()
+            || survey.incidents.iter().any(|incident| incident.closed.is_none())
             || !survey.not_fetched.is_empty();
         let completeness = match (damaged, not_exported.is_empty() && survey.not_fetched_yet.is_empty()) {
             (true, _) => Completeness::Damaged,
@@ -148,6 +153,8 @@ impl<'a> Manifest<'a> {
             counts,
             not_exported,
             lost_pages: &survey.lost_pages,
+            short_manifests: &survey.short,
+            incidents: &survey.incidents,
             not_fetched: &survey.not_fetched,
             not_fetched_yet: &survey.not_fetched_yet,
             chats: chats.collect(),
@@ -187,6 +194,21 @@ impl<'a> Manifest<'a> {
         }
         for page in self.lost_pages {
             text += &format!("A page of a manifest is missing, so its items are unknown: {page}\n");
+        }
+        for ShortManifest { run, queued, listed } in self.short_manifests {
+            text += &format!("The run {run} queued {queued} items, but its manifest lists {listed}\n");
+        }
+        for KnownIncident { id, received, problems, closed, .. } in self.incidents {
+            let problems = problems.len();
+            text += &match closed {
+                None => format!(
+                    "A vendor's file of {received:.0} is incomplete or damaged, so mails may be missing ({problems} problems, in \
+                     export.json): incident {id}\n"
+                ),
+                Some(closed) => {
+                    format!("A vendor's file of {received:.0} had {problems} problems: incident {id}, {closed}\n")
+                }
+            };
         }
         for part in self.not_fetched.iter().chain(self.not_fetched_yet) {
             text += &format!("{part}\n");
@@ -328,7 +350,29 @@ mod tests {
 
     #[test]
     fn export_is_complete_only_without_losses_and_gaps() {
-        let changes: [(Change, Completeness); 9] = [
+        let incident = |closed: Option<&str>| KnownIncident {
+            id: "1f0c7e62".to_owned(),
+            received: Timestamp::UNIX_EPOCH,
+            file: "inbox/day.zip".to_owned(),
+            problems: vec!["0042.eml is missing".to_owned()],
+            closed: closed.map(str::to_owned),
+        };
+        for (closed, expected) in
+            [(None, Completeness::Damaged), (Some("closed by Ada Lindqvist"), Completeness::Complete)]
+        {
+            let mut survey = survey();
+            survey.incidents.push(incident(closed));
+            let manifest = Manifest::of(&survey, &[]);
+            assert_eq!(manifest.completeness(), expected, "{closed:?}");
+            let summary = manifest.summary();
+            assert!(summary.contains("1f0c7e62") && closed.is_none_or(|closed| summary.contains(closed)), "{summary}");
+        }
+        let short = |survey: &mut Survey| {
+            let run = "20261122T070000Z-daily-0badcafe".parse().unwrap();
+            survey.short.push(ShortManifest { run, queued: 3, listed: 2 });
+        };
+        let changes: [(Change, Completeness); 10] = [
+            (short, Completeness::Damaged),
             (|_| {}, Completeness::Complete),
             (|survey| leave_out(survey, NotExportedReason::NotConverted), Completeness::ItemsLeftOut),
             (|survey| leave_out(survey, NotExportedReason::DeadLetter), Completeness::ItemsLeftOut),

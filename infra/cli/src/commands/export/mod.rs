@@ -25,7 +25,7 @@ use self::{
     manifest::{Completeness, Manifest},
     survey::Survey,
 };
-use crate::{Interrupt, connection::Connection, text::visible};
+use crate::{Interrupt, connection::Connection, text::visible, time::check_period};
 
 /// Help text after the arguments.
 pub const HELP: &str = "Each file contains one chat and one day, in UTC, by the time at which messages were sent. Edits, \
@@ -37,7 +37,7 @@ pub const HELP: &str = "Each file contains one chat and one day, in UTC, by the 
     All items that the source received after --from are read (up to --archived-before, if given), because a phone may be offline for \
     weeks. The time of an item without a stored message is unknown, so it is listed as not exported.\n\
     Exit code: 0 when every item of the window is in the export; 1 when a stored message is missing or its SHA-256 differs, part of \
-    the window was not fetched or is unknown, later archived times were not fetched (without --archived-before), or the export could not be finished; 2 invalid arguments; 3 when items without a \
+    the window was not fetched or is unknown, a vendor's file that was received since a day before --from does not match its manifest (an open incident), later archived times were not fetched (without --archived-before), or the export could not be finished; 2 invalid arguments; 3 when items without a \
     stored message are left out (not converted yet, or dead letters), or the end of the window is not fetched yet.\n\
     Examples:\n  archiver export --rsmf --from 2026-11-01 --to 2026-12-01 --mailbox ada@example.com handover\n  \
     archiver export --rsmf --from 2026-11-20 --to 2026-11-21 --chat 120363025246125486@g.us handover\n  \
@@ -51,8 +51,9 @@ const ITEMS_LEFT_OUT: u8 = 3;
 /// # Errors
 /// The deployment or its objects cannot be read, or the files cannot be written.
 pub async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> {
-    if arguments.to <= arguments.from {
-        let why = format!("--to {} is not after --from {}\n", arguments.to, arguments.from);
+    check_period(Some(arguments.from), Some(arguments.to));
+    if let Some(before) = arguments.archived_before.filter(|before| *before <= arguments.from) {
+        let why = format!("--archived-before {before} is not after --from {}\n", arguments.from);
         clap::Error::raw(ErrorKind::ValueValidation, why).exit();
     }
     let connection = Connection::open(&arguments.deployment).await?;

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use ledger::entries::{self, CONCURRENT_READS, EntryOutcome, entry_outcome};
 use message::write::describe;
-use model::{Captured, Listed, Outcome, RunId, Sha256};
+use model::{Captured, Listed, Outcome, RunId, Sha256, keys};
 use rsmf::Record;
 use runtime::MemoryBudget;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     Interrupt,
-    commands::reconcile::{Coverage, Gap, ItemHash, MAX_FETCH_DURATION, Pending, Runs},
+    commands::reconcile::{
+        Coverage, Gap, Incident, ItemHash, MAX_FETCH_DURATION, Pending, Runs, ShortManifest, incidents,
+    },
     connection::Connection,
 };
 
@@ -35,12 +37,37 @@ pub(super) struct Survey {
     pub(super) not_exported: Vec<NotExported>,
     /// Missing pages of manifests: the items that they listed are unknown.
     pub(super) lost_pages: Vec<String>,
+    /// Runs whose manifests list another number of items than they have queued.
+    #[serde(default)]
+    pub(super) short: Vec<ShortManifest>,
+    /// Vendors' files that do not match their manifests: a mail of the window may be missing.
+    #[serde(default)]
+    pub(super) incidents: Vec<KnownIncident>,
     /// Parts of the window that were not fetched, one sentence each.
     pub(super) not_fetched: Vec<String>,
     /// Parts of the window that a run is fetching or that the next run will fetch.
     pub(super) not_fetched_yet: Vec<String>,
     /// Number of items of the window. The directory of the export contains the items.
     pub(super) items: u64,
+}
+
+/// A vendor's file with problems.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct KnownIncident {
+    pub(super) id: String,
+    pub(super) received: Timestamp,
+    pub(super) file: String,
+    pub(super) problems: Vec<String>,
+    /// Time, person and reason of the closure; `None` while the incident is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) closed: Option<String>,
+}
+
+impl From<Incident> for KnownIncident {
+    fn from(incident: Incident) -> Self {
+        let Incident { id, received, file, problems, closed, .. } = incident;
+        Self { id, received, file, problems, closed: closed.map(|closed| closed.sentence()) }
+    }
 }
 
 /// Counts of listed items.
@@ -112,6 +139,8 @@ impl Survey {
             chats: Vec::new(),
             not_exported: Vec::new(),
             lost_pages: Vec::new(),
+            short: Vec::new(),
+            incidents: Vec::new(),
             not_fetched: Vec::new(),
             not_fetched_yet: Vec::new(),
             items: 0,
@@ -151,7 +180,9 @@ impl Survey {
         let not_yet =
             |pending: &Pending| format!("Archived times from {} to {} are not fetched yet", pending.from, pending.to);
         let mut survey = Self::empty(request, made_at);
-        survey.lost_pages = runs.lost_pages();
+        let received_since = survey.request.from.saturating_sub(CLOCK_SLACK).unwrap_or(Timestamp::MIN);
+        let known = incidents(store, received_since, survey.archived_before()).await?;
+        survey.incidents = known.into_iter().map(KnownIncident::from).collect();
         survey.not_fetched =
             coverage.gaps.iter().map(ToString::to_string).chain(expired).chain(missed_afterwards).collect();
         survey.not_fetched_yet = coverage.pending.iter().map(not_yet).collect();
@@ -159,8 +190,17 @@ impl Survey {
         let mut seen: HashSet<ItemHash> = HashSet::new();
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();
         for run in &runs.runs {
+            // A run lists nothing that is archived after its start, so the manifests of earlier runs may be missing.
+            let may_concern = run.began >= received_since;
+            let mut lost: Vec<u32> = run.lost_pages().collect();
+            let mut lines = 0;
             for page in run.page_numbers() {
-                let listed = entries::read_page(store, &run.id, page).await?.unwrap_or_default();
+                let Some(listed) = entries::read_page(store, &run.id, page).await? else {
+                    // Deleted after it was listed.
+                    lost.push(page);
+                    continue;
+                };
+                lines += if run.counts(page) { listed.len() as u64 } else { 0 };
                 let new: Vec<Listed> = listed
                     .into_iter()
                     .filter(|listed| survey.may_be_inside(listed) && seen.insert(ItemHash::of(&listed.item)))
@@ -181,6 +221,10 @@ impl Survey {
                         bail!("interrupted before anything was written: run the same command again");
                     }
                 }
+            }
+            if may_concern {
+                survey.short.extend(run.short(lines).filter(|_| lost.is_empty()));
+                survey.lost_pages.extend(lost.into_iter().map(|page| keys::manifest(&run.id, page)));
             }
         }
         survey.chats = chats.into_values().collect();

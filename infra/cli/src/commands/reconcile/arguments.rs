@@ -7,11 +7,12 @@ use crate::{connection::Deployment, time::time};
 /// Arguments of `archiver reconcile`.
 #[derive(Debug, clap::Args)]
 pub struct ReconcileArguments {
-    /// Compare runs that began at this time or later, and require archived times from it on to be fetched: 2026-11-01 or
-    /// 2026-11-01T07:00:00Z, in UTC [default: the start of the first run's window]
+    /// Compare runs that began at this time or later, and items of other runs with archived times from it on; require these
+    /// times to be fetched: 2026-11-01 or 2026-11-01T07:00:00Z, in UTC [default: the start of the first run's window]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) from: Option<Timestamp>,
-    /// Compare runs that began before this time, and archived times before it; not included [default: all, until now]
+    /// Compare runs that began before this time, and items of other runs with archived times before it; not included
+    /// [default: all, until now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) to: Option<Timestamp>,
     /// Check the mailboxes, too: read each stored message and compare its SHA-256 with the outcome's, and look up the message

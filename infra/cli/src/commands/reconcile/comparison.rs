@@ -19,8 +19,10 @@ use super::{
     dead_letters::{DiscardedCopies, QueuedDeadLetters},
     deep_check::{DeepCheck, DeepFindings, DeepOptions},
     incidents::{Incident, incidents},
-    runs::{Runs, ShortManifest},
-    seen_items::{ItemHash, ItemState, RunIndex, RunIndexes, SeenItems},
+    open_item::OpenItem,
+    outside_runs::OutsideRuns,
+    runs::{LostPages, Runs, ShortManifest},
+    seen_items::{ItemHash, ItemState, RunIndexes, SeenItems},
 };
 use crate::{
     commands::dead_letters::{DeadLetterQueue, DeadLetterQueueError, DeadLetterReason},
@@ -34,8 +36,8 @@ use ledger::{
 /// Items to compare, and checks to make.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// Start of the period: runs that began then or later are compared, and archived times from then on have to be
-    /// fetched. By default the start of the first run's window.
+    /// Start of the period: runs that began then or later are compared, archived times from then on have to be fetched,
+    /// and of other runs the items with such times are compared. By default the start of the first run's window.
     pub from: Option<Timestamp>,
     /// End of the period, exclusive. By default now.
     pub to: Option<Timestamp>,
@@ -56,10 +58,13 @@ pub const MAX_FETCH_DURATION: SignedDuration = SignedDuration::from_mins(15);
 /// Result of the comparison. Each item counts once, regardless of how many runs listed it.
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciled {
-    /// Number of compared runs.
+    /// Number of runs that began in the period.
     pub runs: u64,
-    /// Number of items that they listed.
+    /// Number of compared items: those that they listed, and those of [`outside`](Self::outside).
     pub items: u64,
+    /// Runs that began outside the period and list items of it.
+    #[serde(skip_serializing_if = "OutsideRuns::is_empty")]
+    pub outside: OutsideRuns,
     /// Items that are filed in all of their mailboxes.
     pub filed: u64,
     /// Dead letters in the queue, by reason; `retries-exhausted` if SQS moved the task.
@@ -81,8 +86,9 @@ pub struct Reconciled {
     /// Findings of the deep check; empty if it was not requested.
     #[serde(flatten)]
     pub deep_findings: DeepFindings,
-    /// Missing pages of manifests: the items that they listed are unknown.
-    pub lost_pages: Vec<String>,
+    /// Missing pages of manifests.
+    #[serde(flatten)]
+    pub lost_pages: LostPages,
     /// Runs whose manifest lists another number of items than the run has queued, though no page is missing.
     pub short: Vec<ShortManifest>,
     /// Windows of the runs, compared with the period.
@@ -144,48 +150,6 @@ pub enum ReconcileError {
     Queue(#[from] DeadLetterQueueError),
 }
 
-/// An item that was not filed at the first read of its outcome.
-struct OpenItem {
-    run: RunId,
-    /// Index of that run.
-    first: Option<RunIndex>,
-    listed: Listed,
-    /// `true` if `fetch` may not have queued the item yet.
-    recent: bool,
-    /// Further runs that listed the item.
-    again: Vec<RunIndex>,
-}
-
-impl OpenItem {
-    /// Returns the start of the last run that lists the item.
-    fn last_listed(&self, runs: &Runs) -> Timestamp {
-        let all = self.again.iter().chain(&self.first).filter_map(|at| at.run(runs));
-        all.map(|run| run.began).max().unwrap_or(Timestamp::MIN)
-    }
-
-    /// Reports every entry that names the item. The entry of the run at which the item counts carries the outcome; the
-    /// others are reported as duplicates.
-    fn report_entries(
-        &self,
-        runs: &Runs,
-        outcome: Option<&Outcome>,
-        state: EntryState,
-        report: &mut impl FnMut(&ManifestEntry<'_>),
-    ) {
-        let entry = ManifestEntry { run: &self.run, listed: &self.listed, outcome, state };
-        report(&entry);
-        let mut counts_at = entry.counted_at_other_run();
-        for run in self.again.iter().filter_map(|at| at.run(runs)).map(|run| &run.id) {
-            if counts_at == Some(run) {
-                counts_at = None;
-                report(&ManifestEntry { run, ..entry });
-            } else {
-                report(&ManifestEntry { run, outcome: None, state: EntryState::ListedAgain(copies(outcome)), ..entry });
-            }
-        }
-    }
-}
-
 /// Number of items that are not filed and are decided together.
 const DECIDE_BATCH_ITEMS: usize = 1_000;
 
@@ -219,14 +183,16 @@ impl Reconciled {
         mut report: impl FnMut(&ManifestEntry<'_>),
     ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
+        let kept_since = connection.outcomes_kept_since(Timestamp::now());
         let mut reconciled = Self {
             runs: runs.runs.len() as u64,
-            lost_pages: runs.lost_pages(),
+            outside: OutsideRuns::of(runs, scope.queueing, Timestamp::now()),
+            lost_pages: runs.lost_pages(kept_since),
             coverage: Coverage::of_runs(
                 runs,
                 (scope.from, scope.to),
                 scope.queueing,
-                (Timestamp::now(), connection.outcomes_kept_since(Timestamp::now())),
+                (Timestamp::now(), kept_since),
                 scope.options,
             ),
             incidents: incidents(store, scope.from.unwrap_or(Timestamp::MIN), scope.to.unwrap_or(Timestamp::MAX))
@@ -242,15 +208,22 @@ impl Reconciled {
         let places = RunIndexes::of(runs);
         let mut seen = SeenItems::default();
         let mut open: Vec<OpenItem> = Vec::new();
-        for run in &runs.runs {
+        for run in runs.compared() {
             let (id, here) = (&run.id, places.get(&run.id));
-            let mut lines = 0;
+            // A page may be deleted after it was listed.
+            let (mut lines, mut whole) = (0, true);
             for page in &run.pages {
-                let listed = entries::read_page(store, id, page.number).await?.unwrap_or_default();
-                lines += if run.counts(*page) { listed.len() as u64 } else { 0 };
+                let Some(mut listed) = entries::read_page(store, id, page.number).await? else {
+                    reconciled.lost_pages.add(run, page.number, kept_since);
+                    whole = false;
+                    continue;
+                };
+                lines += if run.counts(page.number) { listed.len() as u64 } else { 0 };
+                listed.retain(|listed| runs.concerns(run, listed));
                 let (first, again): (Vec<_>, Vec<_>) =
                     listed.into_iter().partition(|listed| seen.is_new(ItemHash::of(&listed.item)));
                 reconciled.items += first.len() as u64;
+                reconciled.outside.items += if runs.began_in_period(run) { 0 } else { first.len() as u64 };
                 let recent = !run.has_ended() && page.written + scope.queueing > Timestamp::now();
                 let read = |listed: Listed| async move {
                     Ok::<_, LedgerReadError>((entry_outcome(store, id, &listed).await?, listed))
@@ -319,7 +292,7 @@ impl Reconciled {
                 }
                 progress(items.get(), copies_checked.get());
             }
-            reconciled.short.extend(run.short(lines));
+            reconciled.short.extend(run.short(lines).filter(|_| whole));
         }
         if !open.is_empty() {
             reconciled.decide(connection, (runs, open), deep_check.as_mut(), report).await?;
@@ -336,7 +309,7 @@ impl Reconciled {
             && deep_findings.duplicates.is_empty();
         self.missing.is_empty()
             && deep_check_passed
-            && self.lost_pages.is_empty()
+            && self.lost_pages.missing.is_empty()
             && self.short.is_empty()
             && self.coverage.is_contiguous()
             && self.incidents.iter().all(|incident| incident.closed.is_some())
@@ -354,6 +327,7 @@ impl Reconciled {
             && self.unproven.is_empty()
             && self.deep_findings.unchecked_mailboxes.is_empty()
             && self.coverage.is_decided()
+            && self.outside.is_decided()
     }
 
     async fn decide(

@@ -79,10 +79,10 @@ impl RunWindow {
     /// Computes the coverage of runs. `longest_run`: time for which a run without a recorded end counts as running;
     /// after it, the run counts as terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
-        let RunRecord { from, to, complete, ended, reached, .. } = run.record.clone()?;
+        let RunRecord { from, to, complete, reached, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
         let fetched_until = if complete { Some(to) } else { reached.filter(|reached| *reached > from) };
-        let running = ended.is_none() && run.began + longest_run > now;
+        let running = run.may_be_running(longest_run, now);
         Some(Self { run: run.id.clone(), window, fetched_until: fetched_until.map(|until| until.min(to)), running })
     }
 }
@@ -168,7 +168,7 @@ impl Coverage {
                 coverage.pending.push(Pending { from: part.from, to: part.to, running: false });
                 coverage.undecided |= to.is_some_and(|to| to <= now);
             } else {
-                coverage.gaps.push(Gap::of(part, windows, options));
+                coverage.gaps.push(Gap::of(part, windows, now, options));
             }
         }
         coverage
@@ -231,10 +231,12 @@ impl Coverage {
 }
 
 impl Gap {
-    fn of(gap: Window, windows: &[RunWindow], options: &str) -> Self {
+    fn of(gap: Window, windows: &[RunWindow], now: Timestamp, options: &str) -> Self {
         let began = windows.iter().filter(|run| run.window.from < gap.to && gap.from < run.window.to);
         let unfinished_runs = began.map(|run| run.run.clone()).take(NAMED_RUNS_MAX).collect();
-        let command = backfill_command(options, &gap);
+        // Fetch does not list the last minutes before now.
+        let listed = Window::between(gap.from, gap.to.min(now - Window::MARGIN)).unwrap_or(gap);
+        let command = backfill_command(options, &listed);
         Self { from: gap.from, to: gap.to, unfinished_runs, command }
     }
 }
@@ -299,7 +301,7 @@ mod tests {
             Progress::Failed => record.ended = Some(began),
             Progress::Running => {}
         }
-        let run = Run { id, began, record: Some(record), pages: Vec::new() };
+        let run = Run { id, began, record: Some(record), unreadable_record: false, pages: Vec::new() };
         RunWindow::of(&run, SignedDuration::from_mins(15), began + SignedDuration::from_mins(1)).unwrap()
     }
 
@@ -341,6 +343,11 @@ mod tests {
         assert_eq!(gap.unfinished_runs.iter().map(RunId::as_str).collect::<Vec<_>>(), [runs[0].run.as_str()]);
         let command = "archiver backfill --stack wa --from 2026-11-01T07:00:00Z --to 2026-11-08T07:00:00Z";
         assert_eq!(gap.command, command);
+        // Fetch would cut off the end of a gap that reaches until now.
+        let until_now = Coverage::of(&runs, 0, (None, None), (at("12T08:00"), OVERDUE), OPTIONS);
+        let last = until_now.gaps.last().unwrap();
+        assert_eq!(last.to, at("12T08:00"));
+        assert!(last.command.ends_with(" --from 2026-11-09T06:55:00Z --to 2026-11-12T07:55:00Z"), "{}", last.command);
         let closed = [&runs[..], &[run("01T07:00", "08T07:00", Progress::Complete)]].concat();
         assert_eq!(examine(&closed, None, Some("09T00:00"), "09T08:00"), (vec![], vec![]));
     }
@@ -383,7 +390,7 @@ mod tests {
             let window = Window::between(began - SignedDuration::from_hours(300), began - Window::MARGIN).unwrap();
             let id = RunId::new(began, RunKind::Daily, &hours.to_string());
             let record = RunRecord { complete: true, ended: Some(began), ..RunRecord::begun(id.clone(), window) };
-            Run { id, began, record: Some(record), pages: Vec::new() }
+            Run { id, began, record: Some(record), unreadable_record: false, pages: Vec::new() }
         };
         for (interval, pending_for, gap_after) in [(1, 1, 3), (24, 24, 26), (72, 72, 74)] {
             let runs = Runs::from_runs((0..5).map(|number| run_at(number * interval)).collect());

@@ -8,6 +8,8 @@ mod coverage;
 mod dead_letters;
 mod deep_check;
 mod incidents;
+mod open_item;
+mod outside_runs;
 mod requeue;
 mod runs;
 mod schedule;
@@ -26,20 +28,22 @@ pub use self::{
     coverage::{Coverage, Gap, Pending},
     deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
     incidents::{Incident, incidents},
+    outside_runs::OutsideRuns,
     requeue::{RequeueError, requeue},
-    runs::{Run, Runs, ShortManifest, record},
+    runs::{LostPages, Run, Runs, ShortManifest, record},
     seen_items::ItemHash,
     unmapped::Remapped,
 };
-use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes};
+use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes, time::check_period};
 
 /// Help text after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
     the SHA-256 of a stored message differs, a copy is missing from the archive folder or duplicated, a page of a manifest is missing, \
     part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are in flight or unproven, some mailboxes could not \
-    be checked or a run is fetching part of the period; 2 invalid arguments. The exit code describes the comparison: \
+    be checked, a run is fetching part of the period, or the record of a run that may list items of it cannot be parsed; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
-    With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly; 4 not confirmed.\n\
+    With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly, or not all items could be \
+    examined (a page of a manifest is missing); 4 not confirmed.\n\
     Dead letters are invisible to other consumers while they are read. SQS's counts may lag by a minute: run the command \
     twice before you requeue. A requeued item is filed only in the mailboxes that lack it.\n\
     An item is unproven if it is older than OutcomeDays, a later run listed it, and it has no outcome: the outcome was deleted \
@@ -58,6 +62,7 @@ const UNDECIDED: u8 = 3;
 /// # Errors
 /// The deployment or its objects cannot be read: then nothing is proven.
 pub async fn run(arguments: ReconcileArguments) -> anyhow::Result<ExitCode> {
+    check_period(arguments.from, arguments.to);
     let connection = Connection::open(&arguments.deployment).await?;
     let done = match arguments.unmapped {
         true => unmapped::run(&connection, &arguments).await,

@@ -41,7 +41,7 @@ pub(super) struct RunIndex(u32);
 impl RunIndex {
     /// Returns the run.
     pub(super) fn run(self, runs: &Runs) -> Option<&Run> {
-        runs.runs.get(usize::try_from(self.0).ok()?)
+        runs.compared_at(usize::try_from(self.0).ok()?)
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) struct RunIndexes<'a>(HashMap<&'a RunId, RunIndex>);
 
 impl<'a> RunIndexes<'a> {
     pub(super) fn of(runs: &'a Runs) -> Self {
-        Self(runs.runs.iter().map(|run| &run.id).zip((0..).map(RunIndex)).collect())
+        Self(runs.compared().map(|run| &run.id).zip((0..).map(RunIndex)).collect())
     }
 
     /// Returns the index of a run; `None` if it is not compared.

@@ -80,7 +80,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
         );
     }
     for (what, keys) in [
-        ("missing pages of manifests", reconciled.lost_pages.iter().collect::<Vec<_>>()),
+        ("missing pages of manifests", reconciled.lost_pages.missing.iter().collect::<Vec<_>>()),
         ("missing stored messages", damaged_messages(&reconciled.deep_findings.damaged, true)),
         ("stored messages whose SHA-256 or length differs", damaged_messages(&reconciled.deep_findings.damaged, false)),
     ] {
@@ -92,6 +92,10 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     }
     text += &copies(&reconciled.deep_findings);
     text += &incidents(&reconciled.incidents);
+    let expired = reconciled.lost_pages.expired_sentence();
+    for sentence in reconciled.outside.sentences().into_iter().take(MAX_ROWS).chain(expired) {
+        text += &format!("\n{sentence}");
+    }
     text + &coverage(&reconciled.coverage)
 }
 

@@ -31,7 +31,9 @@ use serde::Serialize;
 
 use super::{
     arguments::ReconcileArguments,
-    runs::Runs,
+    comparison::MAX_FETCH_DURATION,
+    outside_runs::OutsideRuns,
+    runs::{LostPages, Runs},
     seen_items::{ItemHash, SeenItems},
 };
 use crate::{
@@ -48,6 +50,9 @@ const MESSAGE_CONCURRENCY: usize = 3;
 
 /// Items that are prepared before their tasks are sent.
 const SEND_BATCH_ITEMS: usize = 100;
+
+/// Limit of missing pages that are named; `--json` has all.
+const NAMED_PAGES_MAX: usize = 20;
 
 /// Exit code for a partial result.
 const IN_PART: u8 = 3;
@@ -67,6 +72,12 @@ pub struct Remapped {
     pub in_flight: u64,
     /// Number of items whose stored message is no longer kept or has changed, so that their participants are unknown.
     pub unreadable: u64,
+    /// Missing pages of manifests: the items that they listed were not examined.
+    #[serde(flatten)]
+    pub lost_pages: LostPages,
+    /// Runs that began outside the period and list items of it.
+    #[serde(skip_serializing_if = "OutsideRuns::is_empty")]
+    pub outside: OutsideRuns,
     #[serde(skip)]
     candidates: Vec<Candidate>,
 }
@@ -92,13 +103,23 @@ impl Remapped {
         progress: impl Fn(u64),
     ) -> anyhow::Result<Self> {
         let store = &connection.store;
-        let mut found = Self::default();
+        let now = Timestamp::now();
+        let kept_since = connection.outcomes_kept_since(now);
+        let mut found = Self {
+            lost_pages: runs.lost_pages(kept_since),
+            outside: OutsideRuns::of(runs, MAX_FETCH_DURATION, now),
+            ..Self::default()
+        };
         let mut seen = SeenItems::default();
-        for run in &runs.runs {
+        for run in runs.compared() {
             for page in run.page_numbers() {
-                let mut listed = entries::read_page(store, &run.id, page).await?.unwrap_or_default();
-                listed.retain(|listed| seen.is_new(ItemHash::of(&listed.item)));
+                let Some(mut listed) = entries::read_page(store, &run.id, page).await? else {
+                    found.lost_pages.add(run, page, kept_since);
+                    continue;
+                };
+                listed.retain(|listed| runs.concerns(run, listed) && seen.is_new(ItemHash::of(&listed.item)));
                 found.examined += listed.len() as u64;
+                found.outside.items += if runs.began_in_period(run) { 0 } else { listed.len() as u64 };
                 let read =
                     |listed: Listed| async move { anyhow::Ok((entry_outcome(store, &run.id, &listed).await?, listed)) };
                 let outcomes = stream::iter(listed).map(read).buffered(CONCURRENT_READS);
@@ -120,6 +141,11 @@ impl Remapped {
             }
         }
         Ok(found)
+    }
+
+    /// Returns whether all items of the period were examined.
+    pub fn is_examined(&self) -> bool {
+        self.lost_pages.missing.is_empty() && self.outside.is_decided()
     }
 
     fn add(&mut self, run: &RunId, listed: &Listed, resolved: Resolution) {
@@ -297,9 +323,9 @@ pub(super) async fn run(connection: &Connection, arguments: &ReconcileArguments)
     if arguments.json {
         writeln!(out, "{}", text::json(&found)?)?;
     } else {
-        writeln!(out, "{}", table(&found, runs.runs.len()))?;
+        writeln!(out, "{}", table(&found, runs.compared().count()))?;
     }
-    let partial = found.unreadable > 0 || found.in_flight > 0;
+    let partial = found.unreadable > 0 || found.in_flight > 0 || !found.is_examined();
     let done = if partial { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS };
     if found.items == 0 {
         return Ok(done);
@@ -346,5 +372,32 @@ fn table(found: &Remapped, runs: usize) -> String {
             text += &format!("\n{count} items {what}.");
         }
     }
+    for sentence in found.outside.sentences().into_iter().chain(found.lost_pages.expired_sentence()) {
+        text += &format!("\n{sentence}.");
+    }
+    let lost = &found.lost_pages.missing;
+    if !lost.is_empty() {
+        text += &format!(
+            "\n{} pages of manifests are missing, so their items were not examined: restore the oldest version of each object:",
+            lost.len()
+        );
+        text.extend(lost.iter().take(NAMED_PAGES_MAX).map(|key| format!("\n  {key}")));
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn search_without_a_page_is_partial_and_names_the_page() {
+        let mut found = Remapped::default();
+        assert!(found.is_examined());
+        found.lost_pages.expired.push("runs/old/items-000001.ndjson".to_owned());
+        assert!(found.is_examined() && table(&found, 1).contains("deleted by age"));
+        found.lost_pages.missing.push("runs/r/items-000001.ndjson".to_owned());
+        let text = table(&found, 1);
+        assert!(!found.is_examined() && text.contains("runs/r/items-000001.ndjson"), "{text}");
+    }
 }

@@ -245,13 +245,14 @@ impl DailyCounts {
                 ));
             }
         }
-        if total.items_missing > 0 {
-            let missing = total.items_missing;
+        // More than those of the days if a run outside the period lists items of it.
+        let missing = total.items_missing.max(reconciled.missing.len() as u64);
+        if missing > 0 {
             does_not_add_up
                 .push(format!("{missing} items were listed and have neither a copy nor a dead letter nor a task: archiver reconcile lists them."));
         }
-        if !reconciled.lost_pages.is_empty() {
-            let lost = named(reconciled.lost_pages.iter());
+        if !reconciled.lost_pages.missing.is_empty() {
+            let lost = named(reconciled.lost_pages.missing.iter());
             does_not_add_up.push(format!("Pages of manifests are missing, so their items are unknown: {lost}."));
         }
         for ShortManifest { run, queued, listed } in &reconciled.short {
@@ -290,7 +291,22 @@ impl Report {
 
     /// Returns whether no item is in flight or unproven, and the whole period is fetched.
     pub fn is_decided(&self) -> bool {
-        self.total.items_in_flight == 0 && self.total.items_unproven == 0 && self.reconciled.coverage.is_decided()
+        self.items_in_flight() == 0 && self.items_unproven() == 0 && self.reconciled.is_decided()
+    }
+
+    /// Returns the number of items in flight, those that runs outside the period list included.
+    pub(super) fn items_in_flight(&self) -> u64 {
+        self.total.items_in_flight.max(self.reconciled.undecided)
+    }
+
+    /// Returns the number of unproven items, those that runs outside the period list included.
+    pub(super) fn items_unproven(&self) -> u64 {
+        self.total.items_unproven.max(self.reconciled.unproven.len() as u64)
+    }
+
+    /// Returns the number of items whose outcome was deleted by age, those that runs outside the period list included.
+    pub(super) fn items_expired(&self) -> u64 {
+        self.total.items_expired.max(self.reconciled.expired)
     }
 }
 

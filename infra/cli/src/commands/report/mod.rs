@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
@@ -62,7 +63,8 @@ pub struct ReportArguments {
 /// Help text after the arguments.
 pub const HELP: &str = "An item counts on the day, in UTC, on which the run that listed it began, no matter when it was filed. Windows of runs \
     overlap: an item that several runs list counts at the run whose task was processed first, and as a \
-    duplicate at the others. \"After fan-out\" and the following columns count \
+    duplicate at the others. Items that were archived in the period and that only another run lists, a backfill or the first run after \
+    the period, are compared, too; a sentence names their number. \"After fan-out\" and the following columns count \
     copies, one per mailbox; \"partially imported\" counts items.\n\
     Messages that a program sends through WhatsApp's API have only statuses (SOURCE=cloud-api). They are listed and do not change the exit code.\n\
     Senders and users without a mailbox are read from stored messages, which are kept for MimeDays; each user is listed \
@@ -86,7 +88,8 @@ pub async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     let today = day_of(Timestamp::now());
     let first = arguments.date.or(arguments.from).unwrap_or(today);
     let last = arguments.date.or(arguments.to).unwrap_or(today);
-    let period = Period::between(first, last, today)?;
+    let period = Period::between(first, last, today)
+        .unwrap_or_else(|why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n")).exit());
     let connection = Connection::open(&arguments.deployment).await?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -83,9 +83,9 @@ pub(super) fn verdict(report: &Report) -> String {
         "{} after fan-out = {} imported + {} skipped + {} failed",
         total.after_fan_out, total.imported, total.skipped, total.failed
     );
-    match (total.items_in_flight, total.items_unproven) {
+    match (report.items_in_flight(), report.items_unproven()) {
         (0, 0) => {
-            let (other, expired) = match total.items_expired {
+            let (other, expired) = match report.items_expired() {
                 0 => ("", String::new()),
                 expired => (
                     " other",
@@ -106,11 +106,14 @@ pub(super) fn verdict(report: &Report) -> String {
     }
 }
 
-/// Describes the examined windows of the runs in sentences, and the incidents that an operator has closed.
+/// Describes the examined windows of the runs in sentences, the items that other runs list, and the incidents that an
+/// operator has closed.
 pub(super) fn examined(report: &Report) -> Vec<String> {
     let incidents = report.reconciled.incidents.iter().filter(|incident| incident.closed.is_some());
     let closed = incidents.map(|incident| shown_up_to(&incident.sentence(), 4_000));
-    report.reconciled.coverage.sentences().into_iter().chain(closed).map(|sentence| sentence + ".").collect()
+    let reconciled = &report.reconciled;
+    let outside = reconciled.outside.sentences().into_iter().chain(reconciled.lost_pages.expired_sentence());
+    outside.chain(reconciled.coverage.sentences()).chain(closed).map(|sentence| sentence + ".").collect()
 }
 
 /// Returns the note beside the counters of a day.
@@ -232,6 +235,7 @@ mod tests {
     use ledger::totals::Counters;
 
     use super::*;
+    use crate::commands::reconcile::Reconciled;
 
     fn report(total: Counters) -> Report {
         let date = "2026-11-21".parse().unwrap();
@@ -265,5 +269,9 @@ mod tests {
         let sentence = verdict(&unproven);
         assert!(!unproven.is_decided() && sentence.contains("3 items are unproven"), "{sentence}");
         assert!(!report(Counters { items_in_flight: 1, ..Counters::default() }).is_decided());
+        // Items of the period that a later run lists are on none of its days.
+        let mut later = report(Counters::default());
+        later.reconciled = Reconciled { undecided: 4, ..Reconciled::default() };
+        assert!(!later.is_decided() && verdict(&later).contains("4 items are in flight"), "{}", verdict(&later));
     }
 }

@@ -1,0 +1,49 @@
+//! An item of a manifest that is not filed yet, while the comparison decides about it.
+
+use jiff::Timestamp;
+use model::{Listed, Outcome, RunId};
+
+use super::{runs::Runs, seen_items::RunIndex};
+use ledger::totals::{EntryState, ManifestEntry, copies};
+
+/// An item that was not filed at the first read of its outcome.
+pub(super) struct OpenItem {
+    pub(super) run: RunId,
+    /// Index of that run.
+    pub(super) first: Option<RunIndex>,
+    pub(super) listed: Listed,
+    /// `true` if `fetch` may not have queued the item yet.
+    pub(super) recent: bool,
+    /// Further runs that listed the item.
+    pub(super) again: Vec<RunIndex>,
+}
+
+impl OpenItem {
+    /// Returns the start of the last run that lists the item.
+    pub(super) fn last_listed(&self, runs: &Runs) -> Timestamp {
+        let all = self.again.iter().chain(&self.first).filter_map(|at| at.run(runs));
+        all.map(|run| run.began).max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Reports every entry that names the item. The entry of the run at which the item counts carries the outcome; the
+    /// others are reported as duplicates.
+    pub(super) fn report_entries(
+        &self,
+        runs: &Runs,
+        outcome: Option<&Outcome>,
+        state: EntryState,
+        report: &mut impl FnMut(&ManifestEntry<'_>),
+    ) {
+        let entry = ManifestEntry { run: &self.run, listed: &self.listed, outcome, state };
+        report(&entry);
+        let mut counts_at = entry.counted_at_other_run();
+        for run in self.again.iter().filter_map(|at| at.run(runs)).map(|run| &run.id) {
+            if counts_at == Some(run) {
+                counts_at = None;
+                report(&ManifestEntry { run, ..entry });
+            } else {
+                report(&ManifestEntry { run, outcome: None, state: EntryState::ListedAgain(copies(outcome)), ..entry });
+            }
+        }
+    }
+}
