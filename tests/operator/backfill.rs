@@ -64,20 +64,28 @@ async fn one_machine_run_is_backfilled_and_reconciled() {
     let (from, to) = (Timestamp::now() - SignedDuration::from_hours(48), Timestamp::now());
     let (from, to) = (from.to_string(), to.to_string());
     let window = ["backfill", &local, "--ministack", program, "--from", &from, "--to", &to, "--yes"];
+    // Fetch ends its window five minutes before the current time of the source, in whole seconds.
+    let mut cut = insta::Settings::clone_current();
+    cut.add_filter(r"(fetched until|--from|from \[FROM\] to|times from) \d{4}-\S+Z", "$1 [FETCHED]");
     let normalized = |text: String| {
         let text = text.replace(&from, "[FROM]").replace(&to, "[TO]").replace(program, "[MINISTACK]");
         text.replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "[DIR]").replace(state, "[DIR]")
     };
-    assert_transcript("backfill-local", &normalized(run_archiver(&window, &[]).await));
+    let backfilled = normalized(run_archiver(&window, &[]).await);
+    cut.bind(|| assert_transcript("backfill-local", &backfilled));
     let status = run_archiver(&["status", &local, "--ministack", program, "--json"], &[]).await;
     assert!(status.contains(r#""convert":[5,0,0]"#), "{status}");
     let waiting = [&window[..], &["--wait"]].concat();
-    assert_transcript("backfill-local-wait", &normalized(run_archiver(&waiting, &[]).await));
+    let backfilled = normalized(run_archiver(&waiting, &[]).await);
+    cut.bind(|| assert_transcript("backfill-local-wait", &backfilled));
     let reconciled = run_archiver(&["reconcile", &local, "--ministack", program], &[]).await;
-    // Fetch ends its window five minutes before the current time of the source, in whole seconds.
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"(from \[FROM\] to|times from) \d{4}-\S+Z", "$1 [FETCHED]");
-    settings.bind(|| assert_transcript("reconcile-local", &normalized(reconciled)));
+    cut.bind(|| assert_transcript("reconcile-local", &normalized(reconciled)));
+    for (command, swapped) in [("reconcile", [&to, &from]), ("export", [&to, &from])] {
+        let mut arguments = vec![command, &local, "--ministack", program, "--from", swapped[0], "--to", swapped[1]];
+        arguments.extend((command == "export").then_some(["--eml", state]).into_iter().flatten());
+        let output = run_archiver(&arguments, &[]).await;
+        assert!(output.contains("is not after --from") && output.ends_with("exit code 2\n"), "{output}");
+    }
     let doctor = ["doctor", &local, "--ministack", program, "--mailbox", "nobody@example.com"];
     let checked = normalized(run_archiver(&doctor, &[]).await);
     let mut settings = insta::Settings::clone_current();

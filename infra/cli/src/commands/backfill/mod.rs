@@ -59,6 +59,8 @@ pub const HELP: &str = "The window is in times at which the source received item
     affected. Items that are filed already are skipped, so a window may be fetched again.\n\
     One invocation of fetch lasts at most 15 minutes. A longer window continues where fetch stopped. While fetch runs for a \
     backfill, the schedule's run waits for it. Ctrl-C ends this command, but not the invocation.\n\
+    With SOURCE=archiver-api fetch ends a window 5 minutes before the source's time, because the source may still add items with \
+    later times: choose a --to that is ten minutes ago, or run the printed rest later.\n\
     Exit code: 0 the whole window is queued (with --wait: and processed, into mailboxes or dead letters); 1 fetch \
     failed, or the deployment cannot be reached; 2 invalid arguments; 3 partly done: the rest is printed; 4 not confirmed.\n\
     Examples:\n  archiver backfill --stack whatsapp-archiver --from 2026-11-01 --to 2026-11-08\n  \
@@ -105,8 +107,8 @@ async fn deployed(window: Window, arguments: &BackfillArguments) -> anyhow::Resu
         return Ok(ExitCode::from(NOT_CONFIRMED));
     }
     let fetch = Deployed { functions: Functions::new(&connection.config), name };
-    let code = windows(window, arguments, &fetch).await?;
-    if arguments.wait && code == ExitCode::SUCCESS {
+    let (code, may_wait) = windows(window, arguments, &fetch).await?;
+    if arguments.wait && may_wait {
         tokio::select! {
             emptied = wait_until_empty(&connection) => emptied?,
             pressed = tokio::signal::ctrl_c() => {
@@ -134,11 +136,11 @@ async fn in_one_machine(root: &Path, window: Window, arguments: &BackfillArgumen
     let running = backfill.start().await?;
     let done = windows(window, arguments, &running).await;
     let done = match done {
-        Ok(code) if arguments.wait && code == ExitCode::SUCCESS => {
+        Ok((code, true)) if arguments.wait => {
             eprintln!("Processing the queues …");
             running.work_off().await.map(|()| code)
         }
-        Ok(code) => {
+        Ok((code, _)) => {
             eprintln!("The items are on the queue: --wait or the next `archiver local` processes them.");
             Ok(code)
         }
@@ -160,7 +162,16 @@ async fn warn_without_periods(connection: &Connection, window: &Window) -> anyho
     if !is_old(window) {
         return Ok(());
     }
-    let map = UserMapSettings::deployed(connection)?.read(&connection.store).await?;
+    let map = match UserMapSettings::deployed(connection)?.read(&connection.store).await {
+        Ok(map) => map,
+        // An operator who may only start fetch does not need the map.
+        Err(error) => {
+            eprintln!(
+                "warning: it is unknown whether the user map has periods for numbers that have changed their owner: {error}"
+            );
+            return Ok(());
+        }
+    };
     if map.and_then(Result::ok).is_some_and(|map| !map.is_empty() && !map.has_periods()) {
         eprintln!(
             "warning: the window begins over a month ago and the user map has no periods: items of a number that has changed \
@@ -191,12 +202,17 @@ fn confirm_window(window: &Window, by: &str, arguments: &BackfillArguments) -> a
     Ok(agreed)
 }
 
-/// Fetches the window and prints each response.
+/// Fetches the window and prints each response. Returns the exit code, and whether everything that can be queued now is
+/// queued, so that it makes sense to wait.
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
-async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fetch) -> anyhow::Result<ExitCode> {
+async fn windows(
+    window: Window,
+    arguments: &BackfillArguments,
+    fetch: &impl Fetch,
+) -> anyhow::Result<(ExitCode, bool)> {
     let bar = ProgressBar::new_spinner().with_message("fetch is running, for up to 15 minutes");
     bar.enable_steady_tick(Duration::from_millis(200));
-    let report_run = |response: &Fetched| bar.suspend(|| report(response, arguments.json));
+    let report_run = |response: &Fetched| bar.suspend(|| report(response, window.to, arguments.json));
     let rest = Cell::new(window);
     let result = tokio::select! {
         result = fetch_window(&rest, fetch, report_run) => Some(result),
@@ -219,10 +235,10 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
                  complete; items that are filed already are skipped:{}",
                 command(&rest, arguments)
             );
-            return Ok(ExitCode::from(IN_PART));
+            return Ok((ExitCode::from(IN_PART), false));
         }
     };
-    let Some(left) = left else { return Ok(ExitCode::SUCCESS) };
+    let Some(left) = left else { return Ok((ExitCode::SUCCESS, true)) };
     match left {
         Remainder::Unknown(window) => {
             let half = window.from + window.to.duration_since(window.from) / 2;
@@ -239,8 +255,14 @@ async fn windows(window: Window, arguments: &BackfillArguments, fetch: &impl Fet
             window.from,
             command(&window, arguments)
         ),
+        Remainder::TooRecent(window) => eprintln!(
+            "The window is fetched until {}: fetch ends it 5 minutes before the source's time, because the source may still add \
+             items with later times. The rest, in some minutes:{}",
+            window.from,
+            command(&window, arguments)
+        ),
     }
-    Ok(ExitCode::from(IN_PART))
+    Ok((ExitCode::from(IN_PART), matches!(left, Remainder::TooRecent(_))))
 }
 
 /// Returns the command for a window, on its own line.
@@ -248,8 +270,8 @@ fn command(window: &Window, arguments: &BackfillArguments) -> String {
     format!("\n  {}", backfill_command(&arguments.deployment.options(), window))
 }
 
-/// Prints a response immediately: the next may take another 15 minutes.
-fn report(response: &Fetched, json: bool) -> io::Result<()> {
+/// Prints a response immediately: the next may take another 15 minutes. `to`: the end of the requested window.
+fn report(response: &Fetched, to: Timestamp, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         let line = json!({"run": response.run, "from": response.from, "to": response.to, "listed": response.listed,
@@ -257,7 +279,7 @@ fn report(response: &Fetched, json: bool) -> io::Result<()> {
         writeln!(out, "{}", text::json(&line)?)?;
     } else {
         let Fetched { run, listed, queued, complete, .. } = response;
-        let whole = if *complete { "the whole window" } else { "a part of the window" };
+        let whole = if *complete && response.to >= to { "the whole window" } else { "a part of the window" };
         writeln!(out, "run {run}: {listed} listed, {queued} queued, {whole}")?;
     }
     out.flush()

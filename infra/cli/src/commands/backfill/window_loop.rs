@@ -70,6 +70,9 @@ pub enum Remainder {
     Unknown(Window),
     /// All of this window except its beginning: another invocation would stop at the same time.
     Stuck(Window),
+    /// This window, the end of the requested one: fetch ends a window 5 minutes before the source's time, because the
+    /// source may still add items with later times.
+    TooRecent(Window),
 }
 
 /// Fetches a window, and then its rest as long as fetch reports progress. `rest` is always the part that is not queued
@@ -99,7 +102,9 @@ pub async fn fetch_window(
         waits = MAX_WAITS;
         report(&response)?;
         if response.complete {
-            return Ok(None);
+            let left = Window::between(response.to, window.to).ok();
+            rest.set(left.unwrap_or(Window { from: window.to, ..window }));
+            return Ok(left.map(Remainder::TooRecent));
         }
         match response.reached {
             // More items of this time may follow on the next page.
@@ -129,6 +134,8 @@ mod tests {
         busy_from: Option<&'static str>,
         busy: Cell<u32>,
         broken_from: Option<&'static str>,
+        /// The end of every window that fetch accepts.
+        latest: Option<&'static str>,
         waited: Cell<u32>,
     }
 
@@ -144,6 +151,8 @@ mod tests {
                 return Err(FunctionError::Failed { name: "fetch".to_owned(), message: "HTTP 401".to_owned() }.into());
             }
             self.requested.borrow_mut().push(from);
+            let latest = self.latest.map_or(Timestamp::MAX, |latest| latest.parse().unwrap());
+            let window = Window { to: window.to.min(latest), ..window };
             let end = window.from + jiff::SignedDuration::from_hours(1);
             let complete = end >= window.to;
             Ok(Fetched {
@@ -184,6 +193,15 @@ mod tests {
         assert_eq!(fetch_window(&rest, &fetch, count).await.unwrap(), None);
         assert_eq!(responses.get(), 3);
         assert_eq!(*fetch.requested.borrow(), HOURS);
+    }
+
+    #[tokio::test]
+    async fn end_that_fetch_cuts_off_is_reported() {
+        let fetch = HourlyFetch { latest: Some(HOURS[2]), ..ordered() };
+        let rest = Cell::new(window());
+        let left = Window { from: HOURS[2].parse().unwrap(), ..window() };
+        assert_eq!(fetch_window(&rest, &fetch, |_| Ok(())).await.unwrap(), Some(Remainder::TooRecent(left)));
+        assert_eq!((rest.get(), fetch.requested.borrow().len()), (left, 2));
     }
 
     #[tokio::test]
