@@ -46,6 +46,7 @@ const UPDATES: &[&[(&str, &str)]] = &[
         ("MimeDays", "180"),
         ("OutcomeDays", "3653"),
         ("ObjectLock", "enabled"),
+        ("NothingListedDays", "7"),
         ("LogLevel", "warn"),
         ("LogDays", "365"),
         ("AccessLogDays", "30"),

@@ -84,8 +84,8 @@ fn missing_fetch_run_raises_an_alarm_after_26_hours() {
     assert_eq!(alarm["TreatMissingData"], "breaching");
 }
 
-/// Each alarm is raised when its metric exceeds the threshold in each of the given periods. `fetch-missing` and
-/// `webhooks-missing` have their own tests.
+/// Each alarm is raised when its metric exceeds the threshold in each of the given periods. `fetch-missing`,
+/// `nothing-listed` and `webhooks-missing` have their own tests.
 #[test]
 fn alarm_uses_its_own_metric_and_period() {
     const ERRORS: (&str, &str, &str) = ("AWS/Lambda", "FunctionName", "Errors");
@@ -145,8 +145,8 @@ fn alarm_uses_its_own_metric_and_period() {
     let found = alarms(&template);
     assert_eq!(
         found.len(),
-        expected.len() + 2,
-        "the template has other alarms than the expected ones, fetch-missing and webhooks-missing"
+        expected.len() + 3,
+        "the template has other alarms than the expected ones, fetch-missing, nothing-listed and webhooks-missing"
     );
     for (name, (namespace, dimension, metric), resource, (period, periods), threshold) in expected {
         let (_, id, alarm) =
@@ -167,6 +167,30 @@ fn alarm_uses_its_own_metric_and_period() {
         }
         assert!(alarm.get("ActionsEnabled").is_none() && alarm.get("DatapointsToAlarm").is_none(), "{name}");
     }
+}
+
+#[test]
+fn source_without_items_raises_an_alarm_after_days() {
+    let template = Template::read();
+    let alarm = template.properties("NothingListedAlarm");
+    assert_eq!(template.section("Resources")["NothingListedAlarm"]["Condition"], "WatchesListing");
+    assert_eq!(
+        (&alarm["Namespace"], &alarm["MetricName"], &alarm["Statistic"]),
+        (&json!(runtime::metrics::NAMESPACE), &json!(Metric::Listed.as_str()), &json!("Sum"))
+    );
+    let of_fetch = &template.properties("FetchFunction")["FunctionName"];
+    assert_eq!(alarm["Dimensions"], json!([{"Name": runtime::metrics::FUNCTION, "Value": of_fetch}]));
+    assert_eq!((&alarm["Threshold"], &alarm["ComparisonOperator"]), (&json!(1), &json!("LessThanThreshold")));
+    // Days without a run neither raise nor end it.
+    assert_eq!((&alarm["Period"], &alarm["TreatMissingData"]), (&json!(86_400), &json!("ignore")));
+    let days = json!({"Ref": "NothingListedDays"});
+    assert_eq!((&alarm["EvaluationPeriods"], &alarm["DatapointsToAlarm"]), (&days, &days));
+    // CloudWatch evaluates at most 7 days.
+    let parameter = &template.section("Parameters")["NothingListedDays"];
+    assert_eq!((&parameter["MinValue"], &parameter["MaxValue"]), (&json!(0), &json!(7)));
+    assert_eq!(parameter["Default"], 3, "the weekend of a source without items raises an alarm");
+    let without = dashboard(&template, &[("NothingListedDays", "0")]);
+    assert!(!without.contains("NothingListed"), "the dashboard refers to an alarm that does not exist");
 }
 
 #[test]
