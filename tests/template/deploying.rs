@@ -179,11 +179,38 @@ fn rollback_deploys_an_earlier_package() {
         output_text(&unknown)
     );
     fs::create_dir(deployment.0.path().join("deployed")).expect("creating a folder failed");
-    fs::write(deployment.0.path().join("deployed/v1.yaml"), "").expect("writing a file failed");
+    let record = |name: &str, text: &str| {
+        fs::write(deployment.0.path().join(format!("deployed/{name}")), text).expect("writing a file failed");
+    };
+    record("v1.yaml", "");
+    for (recorded, words) in [(None, "v1.architecture is missing"), (Some("arm64\n"), "has code for arm64")] {
+        if let Some(recorded) = recorded {
+            record("v1.architecture", recorded);
+        }
+        let rejected = output_text(&deployment.deploy(&["--release", "v1"]));
+        assert!(rejected.contains(words) && !rejected.contains("sam deploy"), "{rejected}");
+    }
+    record("v1.architecture", "x86_64\n");
     let existing = deployment.deploy(&["--release", "v1"]);
     assert!(existing.status.success(), "{}", output_text(&existing));
     assert!(output_text(&existing).contains("--template-file deployed/v1.yaml"), "{}", output_text(&existing));
     assert!(!output_text(&existing).contains("sam package"), "{}", output_text(&existing));
+}
+
+/// Lambda accepts a package for the other processor, and every invocation of it fails.
+#[test]
+fn deployed_package_records_its_architecture() {
+    let deployment = DeploymentFolder::new(Some("x86_64"), X86_64);
+    let deployed = output_text(&deployment.deploy(&[]));
+    let name = deployed.lines().find_map(|line| line.strip_prefix("Deploying deployed/")?.strip_suffix(".yaml"));
+    let name = name.unwrap_or_else(|| panic!("{deployed}"));
+    let recorded = fs::read_to_string(deployment.0.path().join(format!("deployed/{name}.architecture")));
+    assert_eq!(recorded.expect("the architecture is not recorded"), "x86_64\n");
+    let config = "parameter_overrides = [\n  \"Architecture=arm64\",\n]\n";
+    fs::write(deployment.0.path().join("samconfig.toml"), config).expect("writing a file failed");
+    let rolled_back = deployment.deploy(&["--release", name]);
+    let output = output_text(&rolled_back);
+    assert!(!rolled_back.status.success() && !output.contains("sam deploy"), "{output}");
 }
 
 #[test]
