@@ -9,7 +9,10 @@ use local::{cloud::Step, sample_source::Sample};
 use model::{ItemId, RunId, RunKind, RunRecord, Window, keys};
 use serde_json::{Value, json};
 
-use crate::transcript::{assert_transcript, run_archiver, run_archiver_with_reply};
+use crate::{
+    permissions::RecordedActions,
+    transcript::{assert_transcript, run_archiver, run_archiver_with_reply},
+};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -33,6 +36,7 @@ fn sample() -> Sample {
 struct Day {
     pipeline: Pipeline,
     variables: Vec<(String, String)>,
+    actions: RecordedActions,
 }
 
 impl Day {
@@ -43,17 +47,22 @@ impl Day {
         let convert = pipeline.machine.resources.convert.url.clone();
         variables
             .extend([("CONVERT_QUEUE_URL".to_owned(), convert), ("AWS_REGION".to_owned(), "us-east-1".to_owned())]);
-        Self { pipeline, variables }
+        let endpoint = variables.iter_mut().rev().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+        let actions = RecordedActions::start(&endpoint.1).await;
+        actions.url().clone_into(&mut endpoint.1);
+        Self { pipeline, variables, actions }
     }
 
-    /// Compares the transcript of a command with the snapshot of this name.
+    /// Compares the transcript of a command with the snapshot of this name, and its requests with PERMISSIONS.md.
     async fn check(&self, name: &str, arguments: &[&str]) {
         assert_transcript(name, &run_archiver(arguments, &self.variables()).await);
+        self.actions.assert_documented(arguments);
     }
 
     /// Runs a command with a reply to its question.
     async fn check_with_reply(&self, name: &str, reply: &str, arguments: &[&str]) {
         assert_transcript(name, &run_archiver_with_reply(reply, arguments, &self.variables()).await);
+        self.actions.assert_documented(arguments);
     }
 
     fn variables(&self) -> Vec<(&str, &str)> {

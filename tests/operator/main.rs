@@ -11,6 +11,7 @@ mod help;
 mod mail_systems;
 mod make_run;
 mod one_machine;
+mod permissions;
 mod stack;
 mod transcript;
 mod unmapped;
