@@ -136,5 +136,8 @@ async fn mailboxes_of_a_user_map_are_looked_up_before_its_upload() {
     check("mailboxes-upload-typo", &["mapping", "upload", "--yes", &typo]).await;
     check("mailboxes-upload", &["mapping", "upload", "--yes", &good]).await;
     stack.put_secret("wa-graph", &json!({"client_secret": "wrong"})).await;
+    // Without --mailboxes only the settings of the stack, and the last map that import used, are read.
+    stack.put(keys::USER_MAP_RECORD, r#"{"v":1,"numbers":20}"#).await;
+    assert_transcript("settings-check", &stack.run(&["mapping", "check", &good, "--stack", NAME]).await);
     check("mailboxes-check-wrong-secret", &["mapping", "check", &good]).await;
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use local::{
     drop::{sample_name, sample_zip},
     sample_source::user_map,
@@ -166,6 +166,11 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     assert_eq!(code, Some(1));
     assert!(problems.iter().all(|problem| out.contains(problem)), "{out}");
 
+    // An export of these days may lack a mail.
+    let incident = export_with_incident(&pipeline).await?;
+    assert!(incident["problems"].to_string().contains("2.eml is missing"), "{incident}");
+    assert_eq!(incident["closed"], Value::Null);
+
     // An operator closes the incident. The record has the name, and the incident is no longer a failure.
     let open = run_incidents(&pipeline, &["list", "--open", "--json"]).await?;
     let id = serde_json::from_str::<Value>(&open.1)?["id"].as_str().context("no id")?.to_owned();
@@ -192,6 +197,8 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
         assert_eq!(code, Some(0), "{out}");
         assert!(out.contains(closed) && out.contains("ticket 4711") && out.contains("2.eml is missing"), "{out}");
     }
+    let incident = export_with_incident(&pipeline).await?;
+    assert!(incident["closed"].as_str().is_some_and(|text| text.contains("ticket 4711")), "{incident}");
     // Another incomplete version of the same file is another incident.
     let other_zip = zip_of(&[("1.eml", &one), ("day.mf", manifest)])?;
     pipeline.put("inbox/sftp/day.zip", other_zip).await?;
@@ -227,6 +234,21 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
 
 async fn run_report(pipeline: &Pipeline) -> anyhow::Result<(Option<i32>, String)> {
     run_archiver(pipeline, &["report"]).await
+}
+
+/// Exports the last hour, and returns the incident in the manifest of the export.
+async fn export_with_incident(pipeline: &Pipeline) -> anyhow::Result<Value> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("export");
+    let path = path.to_str().context("the path is not UTF-8")?;
+    let (from, to) = ((Timestamp::now() - SignedDuration::from_hours(1)).to_string(), Timestamp::now().to_string());
+    let export = ["export", "--eml", "--from", &from, "--to", &to, "--json", path];
+    let (_, out) = run_archiver(pipeline, &export).await?;
+    let manifest: Value = serde_json::from_str(&out).with_context(|| out.clone())?;
+    let [incident] = manifest["incidents"].as_array().context("no incidents")?.as_slice() else {
+        anyhow::bail!("not one incident: {manifest}")
+    };
+    Ok(incident.clone())
 }
 
 async fn run_incidents(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
