@@ -88,13 +88,7 @@ impl Source for HourlySource {
         self.listed.lock().expect("a thread panicked while it held the lock").insert(from);
         let last = next >= window.to;
         let reached = (!last).then_some(next);
-        Ok(Page {
-            items: vec![entry(from)],
-            next: reached.map(|next| next.to_string()),
-            reached,
-            source_time: None,
-            incidents: 0,
-        })
+        Ok(Page { items: vec![entry(from)], next: reached.map(|next| next.to_string()), reached, ..Page::default() })
     }
 
     fn overlap(&self) -> SignedDuration {

@@ -57,7 +57,7 @@ impl Source for TestSource {
         let next = (remaining.len() > 2).then(|| (skip + 2).to_string());
         let reached = next.as_ref().and_then(|_| remaining.get(1).map(|(at, _)| *at));
         let source_time = state.clock.map(|(now, offset)| now + offset);
-        Ok(Page { items: page, next, reached, source_time, incidents: 0 })
+        Ok(Page { items: page, next, reached, source_time, ..Page::default() })
     }
 
     fn overlap(&self) -> SignedDuration {

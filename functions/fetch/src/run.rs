@@ -1,20 +1,30 @@
 //! One run: lists the window page by page and queues the entries.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use aws::{
-    s3::Store,
+    s3::{Store, StoreError},
     sqs::{Queue, QueueError},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use model::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Sha256, Window, WindowError, WindowStart};
+use model::{Cursor, ItemId, Listed, Reached, RunId, RunKind, RunRecord, Sha256, Window, WindowError, WindowStart};
 use runtime::metrics::Metric;
 use serde::Serialize;
 use source::{Page, Source, SourceError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use ledger::{EarlierRuns, LedgerError, QueuedEntries, StoredCursor, entries, manifest};
+use ledger::{
+    EarlierRuns, LedgerError, QueuedEntries, StoredCursor,
+    entries::{self, EntryOutcome, LedgerReadError},
+    manifest,
+};
 
 /// The request that starts a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +84,9 @@ pub enum FetchError {
     /// The cursor, or an object of a run.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// An outcome could not be read.
+    #[error("reading an outcome failed: {0}")]
+    Outcome(#[from] StoreError),
     /// The convert queue failed.
     #[error("sending to the convert queue failed: {0}")]
     Queue(#[from] QueueError),
@@ -120,6 +133,9 @@ impl Fetch {
 
     /// A larger difference between the source's clock and the function's is logged. Half of [`Window::MARGIN`].
     const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(150);
+
+    /// A warning needs at least one unknown message of this many.
+    const UNKNOWN_DIVISOR: usize = 4;
 
     /// Attempts to send the messages of a page.
     const SEND_TRIES: u32 = 5;
@@ -177,7 +193,7 @@ impl Fetch {
                 }
                 let requested_at = time.now();
                 let Some(response) = time.bound(self.source.list(&listed_window, next.as_deref())).await else { break };
-                let Page { mut items, next: following, reached, source_time, incidents } = response?;
+                let Page { mut items, next: following, reached, source_time, incidents, earlier_ids, oldest } = response?;
                 runtime::metrics::add(Metric::DeliveryIncidents, incidents);
                 if page == 1
                     && let Some(source_time) = source_time
@@ -192,6 +208,13 @@ impl Fetch {
                 let count = items.len() as u64;
                 listed += count;
                 runtime::metrics::add(Metric::Listed, count);
+                self.keep_earlier_ids(&run, &mut items, earlier_ids, &queued_before).await?;
+                for oldest in oldest {
+                    let oldest = items.get(oldest).unwrap_or_default();
+                    if let Some((known, unknown)) = self.mixed_ids(&run, oldest, &queued_before).await? {
+                        warn!(%run, known, unknown, "a chat that was read before has old messages with new ids: they are filed, a second time if a contact was renamed");
+                    }
+                }
                 items.retain(|entry| !queued_before.contains(entry));
                 let new = items.len() as u64;
                 queued_earlier += count - new;
@@ -238,6 +261,51 @@ impl Fetch {
         let summary = Summary { run, from: window.from, to: window.to, listed, queued, complete, reached };
         report(&summary, kind, moved);
         Ok(summary)
+    }
+
+    /// Gives an entry its item's earlier id, if an earlier run queued the item under it, or the item has an outcome under
+    /// it: under another id it would be filed again.
+    async fn keep_earlier_ids(
+        &self,
+        run: &RunId,
+        items: &mut [Listed],
+        earlier_ids: BTreeMap<usize, ItemId>,
+        queued_before: &QueuedEntries,
+    ) -> Result<(), FetchError> {
+        let earlier = earlier_ids.into_iter().filter_map(|(place, id)| {
+            let archived_time = items.get(place)?.archived_time.clone();
+            Some((place, Listed { item: id.as_str().into(), archived_time }))
+        });
+        let mut found = stream::iter(earlier.collect::<Vec<_>>())
+            .map(|(place, entry)| async move {
+                let used = queued_before.contains(&entry) || has_outcome(&self.store, run, &entry).await?;
+                Ok::<_, FetchError>(used.then_some((place, entry)))
+            })
+            .buffer_unordered(entries::CONCURRENT_READS);
+        while let Some(used) = found.try_next().await? {
+            if let Some((place, entry)) = used {
+                items[place] = entry;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the numbers of known and of unknown messages, if some of a chat's oldest messages are known and too many are
+    /// not: those will be filed, and may have been filed before under another sender's name. A chat whose oldest messages
+    /// were queued lately costs no request.
+    async fn mixed_ids(
+        &self,
+        run: &RunId,
+        oldest: &[Listed],
+        queued_before: &QueuedEntries,
+    ) -> Result<Option<(usize, usize)>, FetchError> {
+        let new: Vec<_> = oldest.iter().filter(|entry| !queued_before.contains(entry)).collect();
+        let found = stream::iter(&new).map(|entry| has_outcome(&self.store, run, entry));
+        let found: Vec<bool> = found.buffer_unordered(entries::CONCURRENT_READS).try_collect().await?;
+        let unknown = found.iter().filter(|found| !**found).count();
+        let known = oldest.len() - unknown;
+        let is_mixed = known > 0 && unknown > 0 && unknown * Self::UNKNOWN_DIVISOR >= oldest.len();
+        Ok(is_mixed.then_some((known, unknown)))
     }
 
     /// Returns the window of a daily run. Writes the cursor before the first page is listed, so that a first run that
@@ -288,6 +356,15 @@ impl Fetch {
             bodies = rest;
         }
         Ok(())
+    }
+}
+
+/// Returns whether an item has an outcome. One that cannot be parsed counts: convert reports it.
+async fn has_outcome(store: &Store, run: &RunId, entry: &Listed) -> Result<bool, StoreError> {
+    match entries::entry_outcome(store, run, entry).await {
+        Ok(EntryOutcome::Found(_)) | Err(LedgerReadError::Unreadable { .. }) => Ok(true),
+        Ok(EntryOutcome::Absent | EntryOutcome::InvalidTask) => Ok(false),
+        Err(LedgerReadError::Store(error)) => Err(error),
     }
 }
 

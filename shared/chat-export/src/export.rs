@@ -1,9 +1,6 @@
 //! An export that was read, and its items.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::{collections::HashSet, fmt};
 
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
 use model::{
@@ -19,7 +16,8 @@ use crate::{
     dates::{DateOrder, DayOrder, Limits},
     error::{AttachmentError, ExportError},
     grammar::ExternalFacts,
-    identity, limits, marks,
+    identity::Identities,
+    limits, marks,
     messages::{self, Message},
     name::{self, Hash, Ids},
     package::Package,
@@ -64,9 +62,8 @@ impl Settings {
 
 /// A chat export that was read. Attachments are decompressed on request.
 pub struct Export {
-    ids: Vec<ItemId>,
-    /// The index of each message by hash; after the messages, the files that no message names.
-    places: HashMap<Hash, usize>,
+    /// The items: the messages, and after them the files that no message names.
+    identities: Identities,
     id_form: Ids,
     chat: messages::Chat,
     item_chat: Chat,
@@ -134,10 +131,9 @@ impl Export {
             people::Senders { names: &chat.senders, wrote: &wrote, chat_name: chat_name.as_deref(), group_event };
         let people = People::gather(&senders, &known, file.owner, *recipients);
         let item_chat = describe_chat(file.owner, &composed_name, chat_name, &people, group_event);
-        let (ids, places) = identity::identify(&chat, &attachments, package.as_ref(), &id_form)?;
+        let identities = Identities::of(&chat, &attachments, package.as_ref(), &id_form)?;
         Ok(Self {
-            ids,
-            places,
+            identities,
             id_form,
             item_chat,
             people,
@@ -155,7 +151,14 @@ impl Export {
 
     /// Returns the ids of all items, in the file's order. Files that no message names come last.
     pub fn ids(&self) -> impl Iterator<Item = &ItemId> {
-        self.ids.iter()
+        self.identities.ids.iter()
+    }
+
+    /// Returns the id that an item had in earlier releases, if it was another one. [`item`](Self::item) and
+    /// [`attachment`](Self::attachment) accept it: it may be on a queue, or have an outcome.
+    pub fn earlier_id(&self, id: &ItemId) -> Option<ItemId> {
+        let place = self.identities.places.get(&self.id_form.hash(id)?)?;
+        self.id_form.id(*self.identities.earlier.get(place)?).ok()
     }
 
     /// Returns the order in which the numbers of dates are read, and the reason.
@@ -214,7 +217,7 @@ impl Export {
     }
 
     fn part(&self, id: &ItemId) -> Option<Part<'_>> {
-        let place = self.places.get(&self.id_form.hash(id)?).copied()?;
+        let place = self.identities.places.get(&self.id_form.hash(id)?).copied()?;
         match self.chat.messages.get(place) {
             Some(message) => Some(Part::Message(place, message)),
             None => self.attachments.unnamed.get(place - self.chat.messages.len()).map(|file| Part::File(*file)),
@@ -381,7 +384,10 @@ impl Export {
 /// Shows no content and no names.
 impl fmt::Debug for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Export").field("items", &self.ids.len()).field("day_order", &self.chat.day_order).finish()
+        f.debug_struct("Export")
+            .field("items", &self.identities.ids.len())
+            .field("day_order", &self.chat.day_order)
+            .finish()
     }
 }
 

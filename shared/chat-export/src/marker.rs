@@ -1,7 +1,7 @@
 //! Finds the words in a message that name a file of the zip: a name that the zip contains, with any words of any
 //! language around it.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{
     marks::{is_mark, is_space, trim},
@@ -139,7 +139,7 @@ impl Finder<'_> {
         let form = brackets.0.is_some_and(|opening| "<‹＜〈《".contains(opening));
         let inner = trim(chars.as_str());
         let words = |name, form| Words { name, marked, form, has_word: true };
-        let colons = inner.match_indices([':', '：', '﹕', '︰']);
+        let colons = inner.match_indices(COLONS);
         let colons = colons.map(|(at, colon)| words(&inner[at + colon.len()..], form));
         let after = inner.match_indices(is_space).map(|(at, space)| words(&inner[at + space.len()..], false));
         let before = inner.rmatch_indices([' ', '\u{a0}', ':', '：']).map(|(at, _)| words(&inner[..at], false));
@@ -152,7 +152,82 @@ impl Finder<'_> {
     }
 }
 
+/// Returns the positions of the numbers that iPhones put before the names of files, `\u{200e}<attached: 00000042-PHOTO-….jpg>`:
+/// only in brackets beside a mark, because a person may have written other numbers. They do not depend on the files in the
+/// zip.
+pub(crate) fn ordinals(text: &str) -> impl Iterator<Item = usize> {
+    text.match_indices(OPENING).filter_map(|(at, opening)| {
+        let inner = &text[at + opening.len()..];
+        let marked = text[..at].trim_end_matches(is_space).ends_with(is_mark) || inner.starts_with(is_mark);
+        marked.then(|| ordinal(inner)).flatten().map(|number| at + opening.len() + number)
+    })
+}
+
+/// Returns a text without its [`ordinals`].
+pub(crate) fn without_ordinals(text: &str) -> Cow<'_, str> {
+    let mut kept = String::new();
+    let mut from = 0;
+    for at in ordinals(text) {
+        kept.push_str(text.get(from..at).unwrap_or_default());
+        from = text.len() - media::without_ordinal(&text[at..]).len();
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(&text[from..]);
+    Cow::Owned(kept)
+}
+
+/// Returns the position of the number with which a file's name begins: at the beginning, or after the words before the name.
+fn ordinal(inner: &str) -> Option<usize> {
+    let mut begins = true;
+    for (at, c) in inner.char_indices().take(MAX_WORDS_CHARS) {
+        if c == '\n' || CLOSING.contains(&c) {
+            return None;
+        }
+        if begins && media::without_ordinal(&inner[at..]).len() < inner.len() - at {
+            return Some(at);
+        }
+        begins = is_mark(c) || is_space(c) || COLONS.contains(&c);
+    }
+    None
+}
+
+/// Maximum number of characters before a file's name in brackets. It bounds the work for a text of many brackets.
+const MAX_WORDS_CHARS: usize = 64;
+const COLONS: [char; 4] = [':', '：', '﹕', '︰'];
 const OPENING: [char; 7] = ['<', '‹', '＜', '〈', '《', '«', '['];
 const CLOSING: [char; 7] = ['>', '›', '＞', '〉', '》', '»', ']'];
 /// Maximum number of brackets of a line that are tried.
 const MAX_TRIES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_ordinal_of_a_marked_name_is_removed() {
+        for (text, without) in [
+            ("\u{200e}<attached: 00000042-PHOTO-1.jpg>", "\u{200e}<attached: PHOTO-1.jpg>"),
+            ("hi\n\u{200e} <\u{200e}附件：00000042-a.pdf>", "hi\n\u{200e} <\u{200e}附件：a.pdf>"),
+            ("\u{200f}‹المُرفق: 00000035-PHOTO.jpg>", "\u{200f}‹المُرفق: PHOTO.jpg>"),
+            ("\u{200e}<00000042-a.jpg zork>", "\u{200e}<a.jpg zork>"),
+            ("\u{200e}<attached: 00000042-20240713-a.pdf> 1", "\u{200e}<attached: 20240713-a.pdf> 1"),
+            ("\u{200e}<x: 00000001-a>\u{200e}<x: 00000002-b>", "\u{200e}<x: a>\u{200e}<x: b>"),
+        ] {
+            assert_eq!(without_ordinals(text), without);
+        }
+        for text in [
+            "<attached: 00000042-PHOTO-1.jpg>",
+            "\u{200e}attached: 00000042-PHOTO-1.jpg",
+            "\u{200e}<attached: 0000042-PHOTO-1.jpg>",
+            "\u{200e}<attached: 000000042-PHOTO-1.jpg>",
+            "\u{200e}<attached: x00000042-PHOTO-1.jpg>",
+            "\u{200e}<attached> 00000042-PHOTO-1.jpg",
+            "\u{200e}<attached:\n00000042-PHOTO-1.jpg",
+            "\u{200e}<é",
+        ] {
+            assert!(matches!(without_ordinals(text), Cow::Borrowed(kept) if kept == text), "{text}");
+        }
+    }
+}

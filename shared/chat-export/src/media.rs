@@ -42,6 +42,17 @@ pub(crate) fn classify(file: &str) -> (Kind, &'static str) {
     }
 }
 
+/// Digits of the number that an iPhone puts before a file's name.
+const ORDINAL_DIGITS: usize = 8;
+
+/// Returns a file's name without the number that an iPhone puts before it: `00000042-PHOTO-…`. The number counts the messages
+/// of one export.
+pub(crate) fn without_ordinal(name: &str) -> &str {
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.split_at_checked(ORDINAL_DIGITS).filter(|(digits, _)| is_number(digits));
+    parts.and_then(|(_, rest)| rest.strip_prefix('-')).unwrap_or(name)
+}
+
 /// Returns whether a name is a file's: it has an extension that begins with a letter, or one that is known.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };

@@ -79,17 +79,19 @@ fn messages() -> impl Strategy<Value = Vec<(Option<String>, Vec<String>)>> {
 }
 
 fn write(style: usize, line_end: &str, messages: &[(Option<String>, Vec<String>)]) -> String {
-    let mut text = String::new();
-    for (minute, (sender, lines)) in messages.iter().enumerate() {
-        text.push_str(&header(style, minute * 977));
-        if let Some(sender) = sender {
-            text.push_str(sender);
-            text.push_str(": ");
-        }
-        for line in lines {
-            text.push_str(line);
-            text.push_str(line_end);
-        }
+    messages.iter().enumerate().map(|(place, message)| write_one(style, line_end, place, message)).collect()
+}
+
+/// Writes the message at this place of a chat.
+fn write_one(style: usize, line_end: &str, place: usize, (sender, lines): &(Option<String>, Vec<String>)) -> String {
+    let mut text = header(style, place * 977);
+    if let Some(sender) = sender {
+        text.push_str(sender);
+        text.push_str(": ");
+    }
+    for line in lines {
+        text.push_str(line);
+        text.push_str(line_end);
     }
     text
 }
@@ -181,6 +183,23 @@ proptest! {
                 None => prop_assert_eq!(item.text.unwrap_or_default(), written),
             }
         }
+    }
+
+    /// An iPhone's export without its oldest messages gives the others their old ids, although it numbers its files anew.
+    #[test]
+    fn ids_survive_the_loss_of_older_messages(
+        style in 2_usize..4, messages in messages(), media in any::<[bool; 20]>(), gone in 0_usize..20,
+    ) {
+        let gone = gone.min(messages.len() - 1);
+        let ids = |first: usize| -> Vec<_> {
+            let numbered = messages.iter().zip(media).enumerate().skip(first).map(|(place, ((sender, lines), has_file))| {
+                let file = has_file.then(|| format!("\u{200e}<attached: {:08}-PHOTO-1.jpg>", place - first));
+                (place, (sender.clone(), lines.iter().cloned().chain(file).collect()))
+            });
+            let text: String = numbered.map(|(place, message)| write_one(style, "\n", place, &message)).collect();
+            read("a.txt", text.as_bytes()).unwrap().ids().cloned().collect()
+        };
+        prop_assert_eq!(&ids(0)[gone..], &ids(gone)[..]);
     }
 
     /// A later, longer export under the same name gives the old messages their old ids.

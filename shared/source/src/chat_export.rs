@@ -36,6 +36,9 @@ pub struct ChatExports {
 
 type Cache = VecDeque<Read>;
 
+/// Number of a chat's oldest messages that show whether it was read before.
+const OLDEST: usize = 20;
+
 /// Maximum number of forms of a name that are tried. Computers write two.
 const MAX_FORMS: usize = 4;
 
@@ -229,7 +232,15 @@ impl Source for ChatExports {
                         };
                         Listed { item: json!(id), archived_time: json!(time) }
                     });
-                    inbox::fill(&mut page, &file, skip, entries)
+                    let first = page.items.len();
+                    let end = inbox::fill(&mut page, &file, skip, entries);
+                    let listed = export.ids().skip(skip).zip(first..page.items.len());
+                    let earlier = listed.filter_map(|(id, place)| Some((place, export.earlier_id(id)?)));
+                    page.earlier_ids.extend(earlier);
+                    if skip == 0 {
+                        page.oldest.push(first..page.items.len().min(first + OLDEST));
+                    }
+                    end
                 }
                 Entries::Unreadable(id) => {
                     let entry = Listed { item: json!(id), archived_time: json!(file.written) };

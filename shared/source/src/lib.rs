@@ -12,7 +12,7 @@ mod inbox;
 mod settings;
 mod sink;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -104,6 +104,12 @@ pub struct Page {
     /// Number of deliveries on this page that differ from what their sender declares: a mail is missing, or a file
     /// cannot be read. Everything readable is listed.
     pub incidents: u64,
+    /// The ids that items had in earlier releases, by the entry's index in `items`. The caller uses such an id if the item
+    /// was listed under it before, so that the item is not filed twice.
+    pub earlier_ids: BTreeMap<usize, ItemId>,
+    /// The oldest messages of each chat that begins on this page and is recognized by its messages, as a range of `items`.
+    /// If only some of them were listed before, the source may identify the others in another way than then.
+    pub oldest: Vec<Range<usize>>,
 }
 
 /// An attachment's bytes and their hash, which is computed once and used several times.

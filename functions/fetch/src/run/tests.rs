@@ -1,26 +1,38 @@
 //! Tests of runs, with a source of two pages and a fake of S3 and SQS.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use aws::{s3::Store, sqs::Queue};
+use aws::{
+    s3::{Condition, Put, Store},
+    sqs::Queue,
+};
 use aws_fake::{Aws, BUCKET, QUEUE};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Sha256, Window, keys};
+use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Outcome, Sha256, Window, keys};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 
 use super::{Fetch, Request, Started};
 
-/// Two pages with one item each.
-struct TwoPages;
+/// The entries of each page, and the earlier ids of those on the first.
+struct Pages {
+    pages: Vec<Vec<&'static str>>,
+    earlier_ids: BTreeMap<usize, ItemId>,
+}
 
 #[async_trait]
-impl Source for TwoPages {
+impl Source for Pages {
     async fn list(&self, window: &Window, cursor: Option<&str>) -> Result<Page, SourceError> {
-        let (id, next) = if cursor.is_none() { ("WA-1", Some("2".to_owned())) } else { ("WA-2", None) };
-        let items = vec![Listed { item: json!(id), archived_time: json!("2026-11-21T09:59:59Z") }];
-        Ok(Page { items, next, reached: window.from.checked_add(1.hour()).ok(), source_time: None, incidents: 0 })
+        let number = cursor.map_or(0, |cursor| cursor.parse().unwrap_or_else(|error| panic!("{error}")));
+        let entry = |id: &&str| Listed { item: json!(id), archived_time: json!("2026-11-21T09:59:59Z") };
+        Ok(Page {
+            items: self.pages[number].iter().map(entry).collect(),
+            next: (number + 1 < self.pages.len()).then(|| (number + 1).to_string()),
+            reached: window.from.checked_add(1.hour()).ok(),
+            earlier_ids: if number == 0 { self.earlier_ids.clone() } else { BTreeMap::new() },
+            ..Page::default()
+        })
     }
 
     fn overlap(&self) -> SignedDuration {
@@ -42,9 +54,14 @@ impl Source for TwoPages {
     }
 }
 
+/// Lists two pages with one item each.
 fn fetch(aws: &Aws) -> Fetch {
+    fetch_from(aws, Pages { pages: vec![vec!["WA-1"], vec!["WA-2"]], earlier_ids: BTreeMap::new() })
+}
+
+fn fetch_from(aws: &Aws, source: Pages) -> Fetch {
     Fetch {
-        source: Arc::new(TwoPages),
+        source: Arc::new(source),
         store: Store::new(aws.config(), BUCKET.to_owned()),
         convert_queue: Queue::new(aws.config(), QUEUE.to_owned()),
         overlap: Window::OVERLAP,
@@ -111,4 +128,52 @@ async fn page_whose_response_is_lost_is_read_back() {
     let summary = fetch(&aws).run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(summary.complete && summary.queued == 2);
     assert_eq!(queued(&aws), ["WA-1", "WA-2"]);
+}
+
+fn item(id: &str) -> ItemId {
+    id.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn put_outcome(aws: &Aws, id: &str, json: Vec<u8>) {
+    let key = keys::outcome(&item(id).key());
+    let put = Put { key: &key, bytes: json.into(), content_type: "application/json", sha256: None };
+    let written = Store::new(aws.config(), BUCKET.to_owned()).put(put, Condition::Absent).await;
+    written.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn item_listed_under_an_earlier_id_before_keeps_it() {
+    let aws = Aws::start().await;
+    let page = |pages, earlier: &[&str]| Pages {
+        pages: vec![pages],
+        earlier_ids: (0..).zip(earlier.iter().map(|id| item(id))).collect(),
+    };
+    let earlier = fetch_from(&aws, page(vec!["old-1"], &[])).run(Request::Daily, &started(0)).await;
+    assert!(earlier.is_ok_and(|summary| summary.queued == 1));
+    put_outcome(&aws, "old-2", Outcome::new(item("old-2")).to_json()).await;
+    put_outcome(&aws, "old-3", b"damaged".to_vec()).await;
+    let changed = page(vec!["new-1", "new-2", "new-3", "new-4", "new-5"], &["old-1", "old-2", "old-3", "old-4"]);
+    let summary = fetch_from(&aws, changed).run(Request::Daily, &started(60)).await;
+    assert!(summary.is_ok_and(|summary| (summary.listed, summary.queued) == (5, 4)));
+    assert_eq!(queued(&aws), ["old-1", "old-2", "old-3", "new-4", "new-5"]);
+}
+
+#[tokio::test]
+async fn old_messages_with_new_ids_are_noticed() {
+    let aws = Aws::start().await;
+    for id in ["1", "2", "3"] {
+        put_outcome(&aws, id, Outcome::new(item(id)).to_json()).await;
+    }
+    let run = "20261121T100000Z-daily-1".parse().unwrap_or_else(|error| panic!("{error}"));
+    let mixed = async |ids: &[&str]| {
+        let entry = |id: &&str| Listed { item: json!(id), archived_time: json!("2026-11-21T09:59:59Z") };
+        let oldest: Vec<_> = ids.iter().map(entry).collect();
+        let queued_before = ledger::QueuedEntries::default();
+        fetch(&aws).mixed_ids(&run, &oldest, &queued_before).await.unwrap_or_else(|error| panic!("{error}"))
+    };
+    assert_eq!(mixed(&["1", "new", "2", "3"]).await, Some((3, 1)));
+    assert_eq!(mixed(&["1", "2", "3"]).await, None);
+    assert_eq!(mixed(&["new", "newer"]).await, None, "the chat was not read before");
+    assert_eq!(mixed(&["1", "1", "1", "2", "3", "new"]).await, None, "few are unknown");
+    assert_eq!(mixed(&[]).await, None);
 }

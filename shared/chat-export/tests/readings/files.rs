@@ -1,7 +1,11 @@
 //! The files that messages name.
 
-use std::io::{Cursor, Write};
+use std::{
+    collections::BTreeSet,
+    io::{Cursor, Write},
+};
 
+use chat_export::Export;
 use model::{AttachmentId, Item, Kind};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
@@ -200,4 +204,62 @@ fn file_that_no_line_names_is_an_item_of_its_own() {
     let id = AttachmentId::try_from("1".to_owned()).unwrap();
     assert_eq!(export.attachment(&stray.id, &id, 10), Ok(b"2".to_vec()));
     assert_eq!(export.summary().unnamed_files, ["stray.pdf"]);
+}
+
+/// Returns an export of an iPhone's chat in which this number of older messages is gone: two pictures of one second, a
+/// document with a caption, and a file that no message names.
+fn without_older(gone: u32) -> Export {
+    let name = |number: u32, name: &str| format!("{:08}-{name}", number - gone);
+    let older = (gone..2).map(|minute| format!("[13/07/24, 08:{minute:02}:00] Bo: old\r\n")).collect::<String>();
+    let pictures = [2, 3].map(|number| name(number, "PHOTO-2024-07-13-09-12-00.jpg"));
+    let (plan, stray) = (name(4, "Plan 1.pdf"), name(5, "AUDIO-2024-07-13-09-13-00.opus"));
+    let [one, other] = &pictures;
+    let chat = format!(
+        "{older}[13/07/24, 09:12:00] Ada: \u{200e}<attached: {one}>\r\n\
+         [13/07/24, 09:12:00] Ada: \u{200e}<attached: {other}>\r\n\
+         [13/07/24, 09:12:30] Ada: see this \u{200e}<attached: {plan}>\r\n"
+    );
+    let files: [(&str, &[u8]); 5] =
+        [("_chat.txt", chat.as_bytes()), (one, b"one"), (other, b"other"), (&plan, b"plan"), (&stray, b"stray")];
+    zipped(&files)
+}
+
+#[test]
+fn media_keep_their_ids_when_older_messages_are_gone() {
+    let ids = |export: &Export| -> Vec<_> { export.ids().cloned().collect() };
+    let before = without_older(0);
+    let old = ids(&before);
+    assert_eq!(old.iter().collect::<BTreeSet<_>>().len(), 6, "messages of one second are different items");
+    for gone in [1, 2] {
+        let after = without_older(gone);
+        let new = ids(&after);
+        assert_eq!(new[..], old[gone as usize..]);
+        for (id, bytes) in new[new.len() - 4..].iter().zip([&b"one"[..], b"other", b"plan", b"stray"]) {
+            let attachment = AttachmentId::try_from("1".to_owned()).unwrap();
+            assert_eq!(after.attachment(id, &attachment, 100).as_deref(), Ok(bytes));
+        }
+    }
+}
+
+#[test]
+fn item_is_found_by_its_id_of_an_earlier_release() {
+    let export = without_older(0);
+    let ids: Vec<_> = export.ids().collect();
+    let earlier: Vec<_> = ids.iter().map(|id| export.earlier_id(id)).collect();
+    assert_eq!(earlier.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, true, true, true]);
+    // The ids that release 0.1 gave these messages.
+    let hashes: Vec<_> = earlier.iter().flatten().map(|id| id.as_str().rsplit_once('#').unwrap().1).collect();
+    assert_eq!(
+        hashes,
+        ["e0882a21016f8730627e", "ce94a119f8ce2ea6289b", "bdd95838476ad4fb298d", "3eae2cbabd25debdac59"]
+    );
+    for (id, earlier) in ids.iter().zip(&earlier) {
+        let Some(earlier) = earlier else { continue };
+        let (item, found) = (export.item(id).unwrap().unwrap().item, export.item(earlier).unwrap().unwrap().item);
+        assert!(&found.id == earlier && found.attachments == item.attachments);
+    }
+    // An Android phone's names have no such number.
+    let chat = "23.03.24 13:32 - Bo: \u{200e}20240323-a.pdf (file attached)\n";
+    let export = zipped(&[("_chat.txt", chat.as_bytes()), ("20240323-a.pdf", b"a"), ("20240323-b.pdf", b"b")]);
+    assert!(export.ids().all(|id| export.earlier_id(id).is_none()));
 }

@@ -116,8 +116,7 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
         items,
         reached: next.as_ref().and_then(|next| next.order.reached()),
         next: next.map(|next| next.write()),
-        source_time: None,
-        incidents: 0,
+        ..Page::default()
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn page(store: &Store, window: &Window, cursor: Option<&str>) -
     let reached = next.as_deref().and_then(minute);
     let read = stream::iter(found).map(|key| entry(store, window, key)).buffered(CONCURRENT_READS);
     let read: Vec<_> = read.try_collect().await?;
-    Ok(Page { items: read.into_iter().flatten().collect(), next, reached, source_time: None, incidents: 0 })
+    Ok(Page { items: read.into_iter().flatten().collect(), next, reached, ..Page::default() })
 }
 
 /// Returns the keys of a page. Lists day by day, because the bucket contains years of keys.
