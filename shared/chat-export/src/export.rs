@@ -121,14 +121,15 @@ impl Export {
         let limits = Limits::until(uploaded.saturating_add(1.day()));
         let composed_name = name::composed(file.file_name);
         let chat_name = name::chat_name(&composed_name);
-        let names = known.iter().filter_map(people::ListedPerson::name).chain(chat_name.as_deref());
+        // A name that a person gave to the file proves nothing about the senders.
+        let phones_name = chat_name.as_deref().filter(|_| name::is_named_by_phone(&composed_name));
+        let names = known.iter().filter_map(people::ListedPerson::name).chain(phones_name);
         let external = ExternalFacts { limits, configured: *date_order };
         let chat = messages::Chat::split(messages::decode(text)?, names, external)?;
         let attachments = Attachments::of(&chat, package.as_ref());
 
         let (wrote, group_event) = authors::authors(&chat, package.as_ref(), &attachments);
-        let senders =
-            people::Senders { names: &chat.senders, wrote: &wrote, chat_name: chat_name.as_deref(), group_event };
+        let senders = people::Senders { names: &chat.senders, wrote: &wrote, chat_name: phones_name, group_event };
         let people = People::gather(&senders, &known, file.owner, *recipients);
         let item_chat = describe_chat(file.owner, &composed_name, chat_name, &people, group_event);
         let identities = Identities::of(&chat, &attachments, package.as_ref(), &id_form)?;

@@ -237,13 +237,11 @@ fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
         .enumerate()
         .filter(|(_, name)| name::has_extension(name.base_name(), "txt") && !name.is_system_file());
     let (mut all, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
-    let mut iphone = false;
     let zip_stem = name::composed(name::stem(zip_name));
     for (at, name) in texts {
         let base_name = name.base_name();
         all.push(at);
         if base_name == "_chat.txt" {
-            iphone = true;
             likely.push(at);
         } else if name::composed(name::stem(base_name)) == zip_stem {
             same_name.push(at);
@@ -255,8 +253,9 @@ fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     match (all.as_slice(), likely.as_slice(), same_name.as_slice()) {
         ([], ..) => Err(ExportError::NoChat),
         ([only], [], _) | (_, [only], _) => Ok(*only),
-        // The chat contains the export of another chat as a file.
-        (_, _, [only]) if !iphone || name::is_named_by_phone(zip_name) => Ok(*only),
+        // The chat contains the export of another chat as a file. If a person has named the zip, it may also be the chat's
+        // file that has that name by chance.
+        (_, _, [only]) if name::is_named_by_phone(zip_name) => Ok(*only),
         (_, [], _) => Err(ExportError::SeveralChats { count: all.len() }),
         (_, several, _) => Err(ExportError::SeveralChats { count: several.len() }),
     }

@@ -73,7 +73,7 @@ pub(crate) struct Senders<'a> {
     pub(crate) names: &'a [String],
     /// For each name, whether a person wrote under it.
     pub(crate) wrote: &'a [bool],
-    /// The chat's name.
+    /// The chat's name, if a phone wrote it.
     pub(crate) chat_name: Option<&'a str>,
     /// `true` if the chat has an event that only groups have.
     pub(crate) group_event: bool,
@@ -84,7 +84,7 @@ impl People {
     /// name without the parts that may differ ([`person_key`]), unless another sender has the same. A sender may choose
     /// the name of another person in the file.
     ///
-    /// The owner is the sender to whom the file gives the owner's address. In a chat of two that is named after one of
+    /// The owner is the sender to whom the file gives the owner's address. In a chat of two that a phone named after one of
     /// them, it is the other one. Otherwise the owner's sender is unknown, and the owner is a separate participant with
     /// only the address. A person in the file who never wrote is a participant, too.
     pub(crate) fn gather(

@@ -99,6 +99,11 @@ fn chat_is_found_by_name_and_never_guessed() {
             Ok(2),
         ),
         ("renamed.zip", &[("WhatsApp Chat with Ada.txt", message), ("notes.txt", forged)], Ok(2)),
+        (
+            "notes.zip",
+            &[("WhatsApp Chat with Ada.txt", message), ("notes.txt", forged)],
+            Err(ExportError::SeveralChats { count: 2 }),
+        ),
         ("a.zip", &[("whatever.txt", message)], Ok(2)),
         ("a.zip", &[("_chat.txt", message), ("__MACOSX/._chat.txt", b"\0")], Ok(2)),
         (

@@ -100,6 +100,8 @@ fn owner_is_not_guessed() {
             "WhatsApp Chat with Ada.txt",
             "13/07/2024, 09:12 - You created group \"Ada\"\n13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:12 - Bob: x",
         ),
+        // A person gave the file its name.
+        ("Ada.txt", "13/07/2024, 09:12 - Ada: x\n13/07/2024, 09:12 - Bob: x"),
         // Only one writes.
         ("WhatsApp Chat with Ada.txt", "13/07/2024, 09:12 - Bob: x"),
     ] {

@@ -106,3 +106,12 @@ fn participants_file_adds_no_mailbox() {
         assert_eq!(emails, ["owner@example.com"]);
     }
 }
+
+#[test]
+fn only_a_name_of_the_phone_shows_where_a_sender_ends() {
+    let chat = "13/07/2024, 10:00 - Bo: Order: 100\n13/07/2024, 10:01 - Ada: ok\n";
+    for (file_name, sender) in [("WhatsApp Chat with Bo_ Order.txt", "Bo: Order"), ("Bo_ Order.txt", "Bo")] {
+        let export = read_as(file_name, chat.as_bytes().to_vec(), None, &settings()).unwrap();
+        assert_eq!(items(&export)[0].0.from.name.as_deref(), Some(sender), "{file_name}");
+    }
+}
