@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     sync::LazyLock,
 };
@@ -12,7 +13,7 @@ use model::{
 
 use crate::{
     marker::{self, Proof},
-    marks::{folded, is_mark, is_space, trim, words},
+    marks::{folded, is_mark, is_space, outside_quotations, trim, words},
     media,
     package::Package,
     words::{self, LANGUAGES, Language, phrase_key},
@@ -454,13 +455,16 @@ fn notice(body: &str) -> Option<Content> {
     Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
 }
 
-/// Recognizes a change of a group. The names of persons stay in the text, because they cannot be distinguished from
-/// other words.
+/// Recognizes a change of a group by the first phrase that is in no quotation, because a group's name may contain such
+/// phrases. The names of persons stay in the text: they cannot be distinguished from other words.
 fn event(body: &str) -> Option<GroupEvent> {
     let begin: String = body.chars().take(400).collect();
-    let key = folded(&begin);
-    let known = LANGUAGES.iter().flat_map(|language| language.events).find(|(words, _)| key.contains(words));
-    known.map(|(_, action)| GroupEvent {
+    let key = format!("{}|", outside_quotations(&folded(&begin)).trim_end_matches('.'));
+    let found = LANGUAGES.iter().flat_map(|language| language.events).filter_map(|(words, action)| {
+        let at = key.find(words)?;
+        Some(((at, Reverse(words.len())), action))
+    });
+    found.min_by_key(|(place, _)| *place).map(|(_, action)| GroupEvent {
         action: Some((*action).to_owned()),
         subjects: Vec::new(),
         old_value: None,

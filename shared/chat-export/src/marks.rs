@@ -31,6 +31,39 @@ pub(crate) fn folded(text: &str) -> String {
     plain(text).chars().flat_map(char::to_lowercase).collect()
 }
 
+/// Returns the text without the words inside quotation marks of any script. The marks stay. A mark that is not closed
+/// quotes nothing.
+pub(crate) fn outside_quotations(text: &str) -> String {
+    let mut outside = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        outside.push(c);
+        rest = &rest[c.len_utf8()..];
+        let closings = QUOTATION_MARKS.iter().find(|(opening, _)| *opening == c).map(|(_, closings)| *closings);
+        if let Some((end, closing)) = closings.and_then(|closings| rest.match_indices(closings).next()) {
+            outside.push_str(closing);
+            rest = &rest[end + closing.len()..];
+        }
+    }
+    outside
+}
+
+/// Quotation marks, and those that close them. An apostrophe may be part of a word.
+const QUOTATION_MARKS: [(char, &[char]); 12] = [
+    ('"', &['"']),
+    ('“', &['”', '“']),
+    ('”', &['”']),
+    ('„', &['“', '”']),
+    ('«', &['»']),
+    ('»', &['«', '»']),
+    ('「', &['」']),
+    ('『', &['』']),
+    ('《', &['》']),
+    ('〈', &['〉']),
+    ('＂', &['＂']),
+    ('〝', &['〞', '〟']),
+];
+
 /// Returns whether the character is part of a word: a letter of any script, or a sign that combines with one. The units
 /// that Chinese, Japanese and Korean dates have behind their numbers are separators here.
 pub(crate) fn is_letter(c: char) -> bool {
@@ -63,6 +96,20 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quoted_words_are_left_out_in_every_script() {
+        for (text, outside) in [
+            ("to “who removed bob” now", "to “” now"),
+            ("„a“ und „b” und \"c\"", "„“ und „” und \"\""),
+            ("« a » »b« ”c” 「d」『e』《f》", "«» »« ”” 「」『』《》"),
+            ("24\" tv", "24\" tv"),
+            ("bob’s “plan", "bob’s “plan"),
+            ("", ""),
+        ] {
+            assert_eq!(outside_quotations(text), outside);
+        }
+    }
 
     #[test]
     fn words_lose_dots_and_marks_and_keep_combining_signs() {

@@ -41,7 +41,7 @@ pub(crate) struct Language {
     pub(crate) unavailable: &'static [&'static str],
     /// The beginning of a line that WhatsApp itself wrote under a participant's name.
     pub(crate) notice: &'static [&'static str],
-    /// A phrase in a line about the group, and its action.
+    /// A phrase in a line about the group, and its action. `|` is the end of the line.
     pub(crate) events: &'static [(&'static str, &'static str)],
     /// Before the chat's name in the name of the file.
     pub(crate) file_prefixes: &'static [&'static str],
@@ -123,7 +123,7 @@ const ENGLISH: Language = Language {
         ("changed this group's settings", "settings_changed"),
         ("now an admin", "promoted"),
         ("no longer an admin", "demoted"),
-        (" left", "left"),
+        (" left|", "left"),
     ],
     file_prefixes: &["whatsapp chat with ", "whatsapp chat - "],
 };

@@ -56,6 +56,9 @@ pub(crate) fn events_of(item: &Item) -> u32 {
 /// Returns the people who joined or left; `None` for other items.
 fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
     let event = item.event.as_ref().filter(|_| matches!(item.kind, Kind::GroupEvent | Kind::System))?;
+    if item.is_exported_group_line() {
+        return None;
+    }
     let (kind, by_sender) = match event.action.as_deref()? {
         "joined" => (EventType::Join, true),
         "left" => (EventType::Leave, true),

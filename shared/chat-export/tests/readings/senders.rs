@@ -115,3 +115,24 @@ fn only_a_name_of_the_phone_shows_where_a_sender_ends() {
         assert_eq!(items(&export)[0].0.from.name.as_deref(), Some(sender), "{file_name}");
     }
 }
+
+#[test]
+fn kind_of_a_group_line_is_read_outside_quotations() {
+    for (line, action) in [
+        ("Ada changed the subject to “Who removed Bob”", Some("renamed")),
+        ("Ada changed the subject from \"Bob left\" to \"We added Bob\"", Some("renamed")),
+        ("Ada hat den Betreff zu „Wer wurde entfernt“ geändert", Some("renamed")),
+        ("Ada hat die Gruppe „Bild entfernt“ erstellt", Some("created")),
+        ("Ada hat das Gruppenbild entfernt", Some("picture_changed")),
+        ("Ada a changé le sujet en « Bob a ajouté Eve »", Some("renamed")),
+        ("Ada removed Bob", Some("removed")),
+        ("Bob left", Some("left")),
+        ("Karl left wing", None),
+    ] {
+        let chat = format!("13/07/2024, 10:00 - Ada: hi\n13/07/2024, 10:01 - {line}\n");
+        let (item, _) = items(&text(&chat).unwrap()).remove(1);
+        assert_eq!(item.event.and_then(|event| event.action).as_deref(), action, "{line}");
+    }
+    let export = text("13/07/2024, 10:00 - Ada: hi\n13/07/2024, 10:01 - Karl left wing: I agree\n").unwrap();
+    assert_eq!(items(&export)[1].0.from.name.as_deref(), Some("Karl left wing"));
+}

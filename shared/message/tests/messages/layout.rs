@@ -355,3 +355,32 @@ fn no_line_of_a_message_begins_with_from_and_a_space() {
     );
     assert!(plain(&mime).contains(&"From here From there ".repeat(300)));
 }
+
+#[test]
+fn group_line_of_an_export_names_no_actor() {
+    let line = |from: &str, action: Value| {
+        let upload = json!({"owner": "ada@bank.example", "file": "chat.txt"});
+        let event = json!({"action": action});
+        let text = "Ada removed Bob";
+        let more =
+            json!({"type": "group_event", "from": {"name": from}, "text": text, "upload": upload, "event": event});
+        text_of_notice(&item(more))
+    };
+    for (action, words) in [
+        (json!("removed"), "removed"),
+        (json!("left"), "left"),
+        (json!("picture_changed"), "picture changed"),
+        (json!("zork"), "“zork”"),
+        (Value::Null, "not recognized"),
+    ] {
+        for from in ["WhatsApp", "Team"] {
+            let expected = format!("A line of WhatsApp about the group: {words}. Its text names the people.");
+            assert!(line(from, action.clone()).contains(&expected), "{action}");
+            assert!(!line(from, action.clone()).contains("participant who was not captured"), "{action}");
+        }
+    }
+}
+
+fn text_of_notice(captured: &Captured) -> String {
+    text(captured).replace("\r\n", " ").replace(['\u{2068}', '\u{2069}'], "")
+}

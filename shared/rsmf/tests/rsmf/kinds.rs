@@ -160,6 +160,27 @@ fn contact_card_is_a_file() {
 #[test]
 fn reply_names_its_parent_in_the_same_file() {
     let reply = |number, parent| {
+/// Only the text of such a line names the people.
+#[test]
+fn group_line_of_an_export_is_no_membership() {
+    let upload = json!({"owner": "ada@bank.example", "file": "chat.txt"});
+    let line = |number, from: &str, action: &str, text: &str| {
+        let more = json!({"from": {"name": from}, "text": text, "upload": upload, "event": {"action": action}});
+        item(number, "group_event", more)
+    };
+    let events = events(&[
+        line(1, "WhatsApp", "left", "Bob left"),
+        line(2, "Team", "joined", "Cy joined using this group's invite link"),
+        line(3, "WhatsApp", "removed", "Ada removed Bob"),
+    ]);
+    for (event, text) in events.iter().zip(["Bob left", "Cy joined using this group's invite link", "Ada removed Bob"])
+    {
+        assert_eq!((&event["type"], &event["body"]), (&json!("message"), &json!(text)));
+        assert!(facts(event, "Statement")[0].contains("Its text names the people"), "{event}");
+    }
+    assert_eq!(events.len(), 3);
+}
+
         let quoted = json!({"messageId": format!("M{parent}"), "from": client(), "text": "15:00?"});
         item(number, "text", json!({"text": "yes", "quoted": quoted, "from": ada(), "to": [client()]}))
     };

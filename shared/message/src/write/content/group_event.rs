@@ -17,6 +17,16 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         }
         return;
     };
+    if item.is_exported_group_line() {
+        let line = Sentence::new("A line of WhatsApp about the group: ");
+        let line = match event.action.as_deref().map(|action| (action, in_words(action))) {
+            Some((_, Some(words))) => line.ours(words),
+            Some((action, None)) => line.theirs(one_line(action, 128)),
+            None => line.ours("not recognized"),
+        };
+        body.blocks.push(Block::Notice(line.ours(". Its text names the people.")));
+        return;
+    }
     let who = || Sentence::of(people::name(&item.from));
     let names = || event.subjects.iter().take(MAX_PEOPLE).map(people::name);
     let more = event.subjects.len().saturating_sub(MAX_PEOPLE);
@@ -58,4 +68,22 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
     if !rows.is_empty() {
         body.blocks.push(Block::Rows(rows));
     }
+}
+
+/// Returns the words for an action that no person is named with.
+fn in_words(action: &str) -> Option<&'static str> {
+    Some(match action {
+        "created" => "created",
+        "joined" => "joined",
+        "left" => "left",
+        "added" => "added",
+        "removed" => "removed",
+        "promoted" => "made an admin",
+        "demoted" => "removed as an admin",
+        "renamed" => "name changed",
+        "picture_changed" => "picture changed",
+        "description_changed" => "description changed",
+        "settings_changed" => "settings changed",
+        _ => return None,
+    })
 }
