@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use model::{
     Attachment, AttachmentId, Captured, Chat, ChatType, Direction, Item, ItemError, ItemId, MailboxAddress,
     Participant, Sha256, Upload,
@@ -17,6 +17,7 @@ use crate::{
     error::{AttachmentError, ExportError},
     grammar::ExternalFacts,
     identity::Identities,
+    instants::Instants,
     limits, marks,
     messages::{self, Message},
     name::{self, Hash, Ids},
@@ -76,7 +77,7 @@ pub struct Export {
     attachments: Attachments,
     owner: MailboxAddress,
     file_name: String,
-    zone: TimeZone,
+    instants: Instants,
     archived_time: Timestamp,
 }
 
@@ -140,12 +141,12 @@ impl Export {
             people,
             wrote,
             repeated: authors::repeated(&chat),
+            instants: Instants::of(&chat.messages, zone),
             chat,
             package,
             attachments,
             owner: file.owner.clone(),
             file_name: file.file_name.to_owned(),
-            zone: zone.clone(),
             archived_time: file.archived_time,
         })
     }
@@ -260,10 +261,12 @@ impl Export {
         };
         // Lines before the first message have no time; that of the first message is the nearest. A file that no message
         // names existed when the newest message was written.
-        let mut times = self.chat.messages.iter().filter_map(|message| message.time);
-        let time = match message {
-            Some(message) => message.time.or_else(|| times.next()),
-            None => times.max(),
+        let messages = self.chat.messages.iter().enumerate();
+        let mut times = messages.filter_map(|(place, message)| Some((place, message.time?)));
+        let time = match part {
+            Part::Message(place, Message { time: Some(time), .. }) => Some((*place, *time)),
+            Part::Message(..) => times.next(),
+            Part::File(_) => times.max_by_key(|(_, time)| *time),
         };
         let sender = message.and_then(|message| message.sender);
         let (from, direction) = match sender {
@@ -283,7 +286,9 @@ impl Export {
             message_id: self.id_form.hash(id).map(Hash::digits),
             network: Some("whatsapp".to_owned()),
             kind: content.kind(),
-            message_time: self.time(time).ok_or(ItemError::Missing("time"))?,
+            message_time: time
+                .and_then(|(place, time)| self.instants.at(place, time))
+                .ok_or(ItemError::Missing("time"))?,
             archived_time: self.archived_time,
             direction,
             chat: self.item_chat.clone(),
@@ -350,6 +355,9 @@ impl Export {
         if message.is_some_and(|message| message.out_of_order) {
             notes.push(OUT_OF_ORDER.to_owned());
         }
+        if let Some(note) = message.and_then(|message| self.instants.note(message.time?)) {
+            notes.push(note.to_owned());
+        }
         if let Some(doubt) = message.and_then(|message| message.doubt) {
             notes.push(
                 match doubt {
@@ -375,10 +383,6 @@ impl Export {
             view_once: None,
             evidence: None,
         })
-    }
-
-    fn time(&self, wall_clock: Option<DateTime>) -> Option<Timestamp> {
-        self.zone.to_ambiguous_timestamp(wall_clock?).compatible().ok()
     }
 }
 

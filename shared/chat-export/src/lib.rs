@@ -12,7 +12,8 @@
 //!   longer export of the same chat under the same file name gives the same ids again. Trailing white space is
 //!   ignored: the last message of an export ends as the file does.
 //! * Times are the wall clock of one zone. An hour that a clock skips is read as if the clock had not been put
-//!   forward yet, and an hour that comes twice is read as its first (what RFC 5545 and jiff call "compatible").
+//!   forward yet (what RFC 5545 and jiff call "compatible"), and an hour that comes twice as its first, until the file goes
+//!   back in it. Mails in both have a note.
 //! * The content of an upload is not trusted. Nothing in it decides which mailbox receives an item ([`Recipients`]).
 //!
 //! This crate uses neither AWS nor HTTP nor a clock.
@@ -29,6 +30,7 @@ mod export;
 mod grammar;
 mod head;
 mod identity;
+mod instants;
 mod limits;
 mod marker;
 mod marks;

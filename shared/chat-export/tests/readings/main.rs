@@ -5,6 +5,7 @@
 mod files;
 mod senders;
 mod support;
+mod times;
 
 use chat_export::{DateOrder, ExportError, OrderEvidence, Settings};
 use model::Kind;
