@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::{StoredOutcome, read_outcome, record_dead_letter, store_failure};
 use message::write::{Content, FileFacts, Renderer};
 use model::{
-    Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage, TASK_VERSION,
-    keys::ItemKeys,
+    Attachment, Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage,
+    TASK_VERSION, keys::ItemKeys,
 };
 use runtime::metrics::Metric;
 use source::{Fetched, Source, SourceError};
@@ -187,6 +187,7 @@ impl Convert {
             let limit = if is_evidence { evidence_limit(self.max_item_bytes) } else { left };
             match self.source.attachment(&task.item, attachment, limit).await {
                 Ok(fetched) => {
+                    check_not_empty(attachment, fetched.bytes.len() as u64, is_young)?;
                     if !is_evidence {
                         left = left.saturating_sub(fetched.bytes.len() as u64);
                     }
@@ -256,6 +257,19 @@ fn is_young(task: &ConvertTask, record: &Record, retry: Duration, now: Timestamp
 /// Returns whether a failure with this reason may pass when the source has received the rest of the item.
 fn may_pass(reason: Reason) -> bool {
     matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
+}
+
+/// Rejects an empty attachment of a young item whose declared size is another: the source may not have received it yet, as if
+/// it were missing. Later the item is filed, and its mail states both sizes. Another difference proves nothing, because
+/// declared sizes may be wrong.
+pub(crate) fn check_not_empty(attachment: &Attachment, received: u64, is_young: bool) -> Result<(), Failure> {
+    match attachment.size {
+        Some(declared) if is_young && received == 0 && declared > 0 => {
+            let detail = format!("the source returned no bytes of an attachment, and declared {declared}");
+            Err(Failure::Permanent { reason: Reason::AttachmentMissing, detail })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the size limit of one item: the configured one, or a higher one that a replay requests, up to

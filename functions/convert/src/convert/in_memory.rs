@@ -21,6 +21,8 @@ use crate::MemoryBudget;
 struct OneItem(Mutex<Option<&'static str>>);
 
 const FILE: &[u8] = b"a file";
+/// The text of an item whose file is declared and has not arrived.
+const WITHOUT_FILE: &str = "without the file";
 
 #[async_trait]
 impl Source for OneItem {
@@ -52,8 +54,10 @@ impl Source for OneItem {
         if FILE.len() as u64 > limit {
             return Err(SourceError::TooLarge { limit });
         }
-        sink.take(Bytes::from_static(FILE)).await.unwrap_or_else(|error| panic!("{error}"));
-        Ok(Sha256::of(FILE))
+        let is_empty = *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(WITHOUT_FILE);
+        let file = if is_empty { &b""[..] } else { FILE };
+        sink.take(Bytes::from_static(file)).await.unwrap_or_else(|error| panic!("{error}"));
+        Ok(Sha256::of(file))
     }
 }
 
@@ -190,4 +194,28 @@ async fn bucket_that_rejects_the_message_keeps_the_task() {
     assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
     test.aws.fail(None);
     test.import_task().await;
+}
+
+#[tokio::test]
+async fn empty_file_is_retried_and_then_filed_with_an_anomaly() {
+    for is_large in [false, true] {
+        let mut test = Test::with(Some(WITHOUT_FILE), 1 << 20).await;
+        if is_large {
+            test.convert.max_item_bytes = WITHOUT_FILE.len() as u64;
+        }
+        let failure = test.deliver().await;
+        assert!(
+            matches!(&failure, Err(Failure::Transient { detail, .. }) if detail.contains("declared 6")),
+            "{failure:?}"
+        );
+        assert!(test.aws.keys("").is_empty(), "nothing is recorded");
+        if is_large {
+            continue; // The fake has no multipart upload.
+        }
+        test.convert.missing_retry = std::time::Duration::ZERO;
+        test.import_task().await;
+        let stored = test.aws.object(&keys::mime(&item().key())).unwrap_or_else(|| panic!("no message"));
+        let stored = String::from_utf8_lossy(&stored);
+        assert!(stored.contains("Anomaly: a.bin: declared 6 bytes, received 0"), "{stored}");
+    }
 }

@@ -384,3 +384,16 @@ fn group_line_of_an_export_names_no_actor() {
 fn text_of_notice(captured: &Captured) -> String {
     text(captured).replace("\r\n", " ").replace(['\u{2068}', '\u{2069}'], "")
 }
+
+#[test]
+fn size_that_differs_from_the_declared_one_is_stated() {
+    let files = json!([
+        {"id": "a", "name": "contract.pdf", "size": 48_211}, {"id": "b", "name": "same.pdf", "size": 3},
+        {"id": "c", "name": "unknown.pdf"}, {"id": "d", "name": "erased.pdf", "size": 7},
+    ]);
+    let captured = item(json!({"type": "document", "attachments": files}));
+    let mime = render(&captured, &[Some(Vec::new()), Some(b"abc".to_vec()), Some(Vec::new()), None]).mime;
+    let text = plain(&mime);
+    let anomalies: Vec<_> = text.lines().filter(|line| line.starts_with("Anomaly: ")).collect();
+    assert_eq!(anomalies, ["Anomaly: contract.pdf: declared 48,211 bytes, received 0"], "{text}");
+}

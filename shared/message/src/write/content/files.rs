@@ -1,7 +1,32 @@
 //! The list of an item's files, whatever its kind.
 
-use super::media;
-use crate::write::{amounts, body::FileLine, file::Content, parts::File};
+use super::{media, statements::MAX_PEOPLE};
+use crate::write::{
+    amounts,
+    body::{FileLine, Row},
+    clean::one_line,
+    file::Content,
+    parts::File,
+};
+
+/// Maximum length of a file's name in a row, in characters.
+const MAX_NAME_CHARS: usize = 150;
+
+/// Returns a row for each of the first files whose size is not the declared one.
+pub(super) fn differing_sizes(files: &[File<'_>]) -> Vec<Row> {
+    let differing = files.iter().filter_map(|file| match (file.attachment.size, file.content) {
+        (Some(declared), Content::File(facts)) if declared != facts.bytes => Some((&file.name, declared, facts.bytes)),
+        _ => None,
+    });
+    let row = |(name, declared, received): (&String, u64, u64)| {
+        let [declared, received] = [declared, received].map(amounts::thousands);
+        Row::new(
+            "Anomaly",
+            format!("{}: declared {declared} bytes, received {received}", one_line(name, MAX_NAME_CHARS)),
+        )
+    };
+    differing.take(MAX_PEOPLE).map(row).collect()
+}
 
 pub(super) fn lines(files: &[File<'_>]) -> Vec<FileLine> {
     files

@@ -78,6 +78,11 @@ pub(crate) fn compose<'a>(
     }
     circumstances(captured, &mut body);
     body.details = details(captured, &body, labels, zone);
+    let differing = files::differing_sizes(files);
+    if !differing.is_empty() && body.tone == Tone::Plain {
+        body.tone = Tone::Notable;
+    }
+    body.details.extend(differing);
     body
 }
 
