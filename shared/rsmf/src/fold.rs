@@ -48,15 +48,16 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
 
 fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, participant: String) {
     let item = &source.captured.item;
-    let captured = item.target.as_ref().and_then(|target| target.text.clone());
+    let quoted = item.target.as_ref().and_then(|target| target.text.clone()).filter(|text| !text.is_empty());
     let body = (!*is_statement && !event.body.is_empty()).then(|| event.body.clone());
     let new = item.text.clone().filter(|text| !text.is_empty());
-    event.edits.push(Edit {
-        participant,
-        timestamp: item.message_time,
-        previous: captured.or(body).filter(|text| !text.is_empty()),
-        new: new.clone(),
-    });
+    // The edit may quote less than the text that was captured before. The fact of this edit has the quote, too.
+    if let (Some(quoted), Some(body)) = (&quoted, &body)
+        && quoted != body
+    {
+        event.note("Earlier text as the edit quotes it", quoted.as_str());
+    }
+    event.edits.push(Edit { participant, timestamp: item.message_time, previous: body.or(quoted), new: new.clone() });
     if let Some(new) = new {
         if *is_statement {
             // The archive's statement about the message is kept as a fact, and the new text becomes the body.

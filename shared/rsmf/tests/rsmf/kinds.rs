@@ -43,6 +43,27 @@ fn edit_is_folded_with_both_texts() {
 }
 
 #[test]
+fn edit_with_a_shorter_quote_keeps_the_original_text() {
+    let fold = |kind: &str, original: Value, quote: &str| {
+        let target = json!({"messageId": "M1", "from": client(), "text": quote});
+        let edit = item(2, "edit", json!({"from": client(), "text": "Hold", "target": target}));
+        let mut events = events(&[item(1, kind, original), edit]);
+        assert_eq!(events.len(), 1);
+        events.remove(0)
+    };
+    let original = "Sell 5,000 at 101.25 before noon";
+    let event = fold("text", json!({"text": original}), "Sell 5,000 at…");
+    assert_eq!((&event["body"], &event["edits"][0]["previous"]), (&json!("Hold"), &json!(original)));
+    assert_eq!(facts(&event, "Earlier text as the edit quotes it"), ["Sell 5,000 at…"]);
+    let event = fold("text", json!({"text": original}), original);
+    assert_eq!(event["edits"][0]["previous"], original);
+    assert!(facts(&event, "Earlier text as the edit quotes it").is_empty());
+    // The body is a statement of the archive: only the quote has the text.
+    let event = fold("image", json!({}), "Sell");
+    assert_eq!(event["edits"][0]["previous"], "Sell");
+}
+
+#[test]
 fn edit_of_a_message_outside_is_an_event() {
     let edit =
         item(2, "edit", json!({"text": "16:00", "target": {"messageId": "M9", "from": client(), "text": "15:00"}}));
@@ -139,27 +160,6 @@ fn members_join_and_leave() {
     assert!(!members.contains(&bob), "who joined was not there at the first event");
 }
 
-#[test]
-fn place_has_coordinates() {
-    let location = json!({"location": {"latitude": 55.676, "longitude": 12.568, "name": "Rådhuspladsen"}});
-    let events = events(&[item(1, "location", location)]);
-    assert_eq!(facts(&events[0], "GPS"), ["55.676, 12.568"]);
-    assert!(events[0]["body"].as_str().unwrap().contains("Rådhuspladsen"));
-}
-
-#[test]
-fn contact_card_is_a_file() {
-    let contacts =
-        json!({"contacts": [{"name": "Bo", "vcard": "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bo\r\nEND:VCARD\r\n"}]});
-    let file = &export(&[item(1, "contacts", contacts).with_file("Bo.vcf", b"BEGIN:VCARD")])[0];
-    let event = &file.events()[0];
-    assert_eq!(event["attachments"], json!([{"id": "000001.vcf", "display": "Bo.vcf", "size": 11}]));
-    assert!(event["body"].as_str().unwrap().contains("Contact: Bo"), "{event}");
-}
-
-#[test]
-fn reply_names_its_parent_in_the_same_file() {
-    let reply = |number, parent| {
 /// Only the text of such a line names the people.
 #[test]
 fn group_line_of_an_export_is_no_membership() {
@@ -181,6 +181,27 @@ fn group_line_of_an_export_is_no_membership() {
     assert_eq!(events.len(), 3);
 }
 
+#[test]
+fn place_has_coordinates() {
+    let location = json!({"location": {"latitude": 55.676, "longitude": 12.568, "name": "Rådhuspladsen"}});
+    let events = events(&[item(1, "location", location)]);
+    assert_eq!(facts(&events[0], "GPS"), ["55.676, 12.568"]);
+    assert!(events[0]["body"].as_str().unwrap().contains("Rådhuspladsen"));
+}
+
+#[test]
+fn contact_card_is_a_file() {
+    let contacts =
+        json!({"contacts": [{"name": "Bo", "vcard": "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bo\r\nEND:VCARD\r\n"}]});
+    let file = &export(&[item(1, "contacts", contacts).with_file("Bo.vcf", b"BEGIN:VCARD")])[0];
+    let event = &file.events()[0];
+    assert_eq!(event["attachments"], json!([{"id": "000001.vcf", "display": "Bo.vcf", "size": 11}]));
+    assert!(event["body"].as_str().unwrap().contains("Contact: Bo"), "{event}");
+}
+
+#[test]
+fn reply_names_its_parent_in_the_same_file() {
+    let reply = |number, parent| {
         let quoted = json!({"messageId": format!("M{parent}"), "from": client(), "text": "15:00?"});
         item(number, "text", json!({"text": "yes", "quoted": quoted, "from": ada(), "to": [client()]}))
     };
