@@ -9,6 +9,7 @@
 mod attachments;
 mod bounds;
 mod chat;
+mod date;
 mod error;
 mod examine;
 mod html;

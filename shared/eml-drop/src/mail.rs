@@ -8,7 +8,7 @@ use model::{Deletion, Item, ItemId, Kind, MailFact, MailField, Sha256};
 use serde_json::Value;
 
 use crate::{
-    MailError, Profile, attachments, bounds, chat, html, journal, kind,
+    MailError, Profile, attachments, bounds, chat, date, html, journal, kind,
     parse::{field, parse, parse_body, value},
     people,
 };
@@ -93,6 +93,7 @@ pub fn has_same_content(one: &[u8], other: &[u8], profile: &Profile) -> bool {
         let mut value = content(mail, profile, &delivered).ok()?;
         // The same text at the same time by the same people; a status that has changed since then does not count.
         value["mail"]["fields"] = Value::Null;
+        value["mail"]["notes"] = Value::Null;
         Some(value)
     };
     match (content(one), content(other)) {
@@ -111,10 +112,11 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     if let Some(encrypted) = header.headers().iter().find(|header| is_encryption_key_field(header.name())) {
         return Err(MailError::Encrypted(encrypted.name().chars().take(100).collect()));
     }
-    if header.from().is_none() && header.date().is_none() {
+    let date = date::of(&header);
+    if header.from().is_none() && date.is_none() {
         return Err(MailError::NotMail);
     }
-    let date = header.date().filter(|date| date.is_valid()).map(mail_parser::DateTime::to_timestamp);
+    let date = date.filter(|date| date.is_valid()).map(|date| date.to_timestamp());
     let message_time = date.and_then(|second| Timestamp::from_second(second).ok()).ok_or(MailError::NoDate)?;
     let from = people::sender(&header, profile.participants).ok_or(MailError::NoSender)?;
     let mut to = people::recipients(&header, &from, profile.participants);
@@ -156,6 +158,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
             name: delivered.name.map(str::to_owned),
             subject: header.subject().map(|subject| subject.chars().take(MAX_FIELD_CHARS).collect()),
             fields: fields(&header),
+            notes: date::note(&header).map(str::to_owned).into_iter().collect(),
         }),
         webhook: None,
         kind,

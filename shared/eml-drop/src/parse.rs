@@ -5,15 +5,10 @@ use mail_parser::{Message, MessageParser};
 use crate::bounds;
 
 /// Parses the header of a mail. It is parsed separately and its length is limited, because a list of addresses takes 30
-/// times its bytes.
+/// times its bytes. The date is parsed separately ([`date`](crate::date)).
 pub(crate) fn parse(mail: &[u8]) -> Option<Message<'_>> {
     let header = bounds::header(mail).ok()?;
-    MessageParser::new()
-        .with_address_headers()
-        .with_date_headers()
-        .with_message_ids()
-        .default_header_text()
-        .parse_headers(header)
+    MessageParser::new().with_address_headers().with_message_ids().default_header_text().parse_headers(header)
 }
 
 /// Parses the parts of a mail. Only the header fields that describe the content of a part are kept.

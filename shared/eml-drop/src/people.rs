@@ -1,6 +1,6 @@
 //! The participants of a message, from the addresses of its mail.
 
-use mail_parser::{Addr, Message};
+use mail_parser::{Addr, Address, Message};
 use model::{MailboxAddress, Participant};
 
 use crate::profile::Participants;
@@ -10,17 +10,29 @@ const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// Number of digits of a local part that is a phone number: shorter ones may be an employee's number.
 const LOCAL_DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
 
-/// Returns the From address, or else the Sender address.
+/// Returns the From address, or else the Sender address. Of several From addresses the Sender address decides (RFC 5322,
+/// 3.6.2); without one, or if it is one of them, the sender is as From has it.
 pub(crate) fn sender(mail: &Message<'_>, numbers_from: Participants) -> Option<Participant> {
-    let from = mail.from().and_then(|from| from.iter().find_map(|addr| participant(addr, numbers_from)));
-    from.or_else(|| mail.sender()?.iter().find_map(|addr| participant(addr, numbers_from)))
+    let read = |addresses: Option<&Address<'_>>| -> Vec<Participant> {
+        let addresses = addresses.into_iter().flat_map(Address::iter);
+        addresses.filter_map(|addr| participant(addr, numbers_from)).collect()
+    };
+    let (from, sender) = (read(mail.from()), read(mail.sender()).into_iter().next());
+    match (from.as_slice(), sender) {
+        ([], sender) => sender,
+        ([first], _) | ([first, ..], None) => Some(first.clone()),
+        (several, Some(sender)) => {
+            let same = several.iter().find(|from| from.identity() == sender.identity());
+            Some(same.cloned().unwrap_or(sender))
+        }
+    }
 }
 
-/// Returns all other participants without duplicates, in the order of To, Cc and Bcc.
+/// Returns all other participants without duplicates, in the order of From, To, Cc and Bcc.
 pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, numbers_from: Participants) -> Vec<Participant> {
     let mut recipients = Vec::new();
     let mut seen = std::collections::HashSet::from([sender.clone()]);
-    let fields = mail.all_to().chain(mail.all_cc()).chain(mail.all_bcc());
+    let fields = mail.from().into_iter().chain(mail.all_to()).chain(mail.all_cc()).chain(mail.all_bcc());
     for participant in fields.flat_map(|field| field.iter()).filter_map(|addr| participant(addr, numbers_from)) {
         if seen.insert(participant.clone()) {
             recipients.push(participant);

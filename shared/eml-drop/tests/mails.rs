@@ -276,3 +276,52 @@ proptest::proptest! {
         let _either = item_of(&bytes, &Profile::telemessage());
     }
 }
+
+#[test]
+fn date_with_an_unknown_zone_has_a_note() {
+    let notes = |zone: &str| {
+        let mail = lines(&PLAIN.replace("+0000", zone));
+        let item = item_of(&mail, &Profile::telemessage()).unwrap();
+        (item["messageTime"].as_str().unwrap().to_owned(), item["mail"]["notes"].as_array().map_or(0, Vec::len))
+    };
+    for (zone, time) in [
+        ("+0100", "08:14:03"),
+        ("-0000", "09:14:03"),
+        ("+0100 (CET (Paris))", "08:14:03"),
+        ("GMT", "09:14:03"),
+        ("UT", "09:14:03"),
+        ("UTC", "09:14:03"),
+        ("Z", "09:14:03"),
+        ("EDT", "13:14:03"),
+        ("PST", "17:14:03"),
+    ] {
+        assert_eq!(notes(zone), (format!("2026-11-20T{time}Z"), 0), "{zone}");
+    }
+    for zone in ["CET", "CEST", "BST", "JST", "gmt", "est", "A", "GMT+1", "GMT +0100", "+1", "+01:00"] {
+        assert_eq!(notes(zone).1, 1, "{zone}");
+    }
+    // A vendor that corrects the zone delivers the same message again.
+    let read = |zone: &str| lines(&PLAIN.replace("+0000", zone));
+    assert!(has_same_content(&read("CET"), &read("GMT"), &Profile::telemessage()));
+}
+
+#[test]
+fn each_author_is_a_participant() {
+    let people = |from: &str| {
+        let mail = lines(&PLAIN.replace("From: \"+447700900123 Client\" <447700900123@nomail.example>\n", from));
+        let item = item_of(&mail, &Profile::telemessage()).unwrap();
+        let email = |person: &Value| person["email"].as_str().unwrap_or_default().to_owned();
+        (email(&item["from"]), item["to"].as_array().unwrap().iter().map(email).collect::<Vec<_>>())
+    };
+    let two = "From: Ana <ana@bank.example>, Bo <bo@bank.example>\n";
+    let sousa = "ana.sousa@bank.example";
+    let expected =
+        |from: &str, to: &[&str]| (from.to_owned(), to.iter().map(|to| (*to).to_owned()).collect::<Vec<_>>());
+    assert_eq!(people(two), expected("ana@bank.example", &["bo@bank.example", sousa]));
+    let by = |sender: &str| people(&format!("{two}Sender: {sender}\n"));
+    assert_eq!(by("\"Bo B\" <BO@bank.example>"), expected("bo@bank.example", &["ana@bank.example", sousa]));
+    assert_eq!(by("eve@bank.example"), expected("eve@bank.example", &["ana@bank.example", "bo@bank.example", sousa]));
+    // A gateway that sends for one author.
+    assert_eq!(people("From: ana@bank.example\nSender: eve@bank.example\n"), expected("ana@bank.example", &[sousa]));
+    assert_eq!(people("Sender: eve@bank.example\n"), expected("eve@bank.example", &[sousa]));
+}

@@ -119,6 +119,9 @@ pub struct MailFact {
     /// The header fields that the vendor added, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<MailField>,
+    /// Notes on the interpretation of the mail that a reader has to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A header field of a mail.
@@ -146,15 +149,15 @@ impl Item {
     /// Maximum number of attachments of an item. WhatsApp sends one per message; an album is several messages.
     pub const MAX_ATTACHMENTS: usize = 1_000;
 
-    /// Returns the attachment from which the item was read, if it is kept unchanged (a vendor's mail, a webhook's
-    /// event): the last one. It is not one of the item's files.
-    pub fn evidence(&self) -> Option<&Attachment> {
     /// Returns whether the item is a line about a group that WhatsApp wrote, read from a chat export. Only its text names the
     /// people: the name before it is WhatsApp's or the group's.
     pub fn is_exported_group_line(&self) -> bool {
         self.upload.is_some() && self.event.as_ref().is_some_and(|event| event.subjects.is_empty())
     }
 
+    /// Returns the attachment from which the item was read, if it is kept unchanged (a vendor's mail, a webhook's
+    /// event): the last one. It is not one of the item's files.
+    pub fn evidence(&self) -> Option<&Attachment> {
         let is_kept = self.mail.is_some() || self.webhook.is_some();
         self.attachments.last().filter(|last| is_kept && last.evidence == Some(true))
     }

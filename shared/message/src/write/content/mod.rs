@@ -183,6 +183,7 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
                 Row::new("Header field", one_line(&format!("{}: {}", field.name, field.value), MAX_VALUE))
             }),
         );
+        rows.extend(mail.notes.iter().map(|note| Row::new("Note", one_line(note, MAX_VALUE))));
     }
     if let Some(webhook) = &item.webhook {
         rows.push(Row::new(
