@@ -71,6 +71,10 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     pipeline.put(&key, "{").await?;
     let (code, out, _) = run_reconcile(&pipeline, &period).await?;
     assert!(code == Some(3) && out.contains(&key), "a run whose window cannot be read is not reported: {out}");
+    let running = RunRecord { ended: None, complete: false, ..record.clone() };
+    pipeline.put(&key, serde_json::to_vec(&running)?).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &period[1..]).await?;
+    assert!(code == Some(3) && out.contains("is running and may list more items"), "{out}");
     let lost = json!({"item": "WA-lost", "archived_time": hours(100)});
     let other = json!({"item": "WA-other", "archived_time": hours(60)});
     pipeline.put(&keys::manifest(&record.run, 1), format!("{lost}\n{other}\n")).await?;
