@@ -273,8 +273,9 @@ impl Fetch {
         queued_before: &QueuedEntries,
     ) -> Result<(), FetchError> {
         let earlier = earlier_ids.into_iter().filter_map(|(place, id)| {
-            let archived_time = items.get(place)?.archived_time.clone();
-            Some((place, Listed { item: id.as_str().into(), archived_time }))
+            // An item that was queued under its id lately was queued under no earlier one: no request.
+            let entry = items.get(place).filter(|entry| !queued_before.contains(entry))?;
+            Some((place, Listed { item: id.as_str().into(), archived_time: entry.archived_time.clone() }))
         });
         let mut found = stream::iter(earlier.collect::<Vec<_>>())
             .map(|(place, entry)| async move {

@@ -156,6 +156,14 @@ async fn item_listed_under_an_earlier_id_before_keeps_it() {
     let summary = fetch_from(&aws, changed).run(Request::Daily, &started(60)).await;
     assert!(summary.is_ok_and(|summary| (summary.listed, summary.queued) == (5, 4)));
     assert_eq!(queued(&aws), ["old-1", "old-2", "old-3", "new-4", "new-5"]);
+
+    // What was queued is listed again without a request.
+    let reads = |aws: &Aws| aws.reads().iter().filter(|read| read.contains(keys::OUTCOMES)).count();
+    let before = reads(&aws);
+    let again = page(vec!["new-4"], &["old-4"]);
+    let summary = fetch_from(&aws, again).run(Request::Daily, &started(120)).await;
+    assert!(summary.is_ok_and(|summary| (summary.listed, summary.queued) == (1, 0)));
+    assert_eq!((before > 0, reads(&aws)), (true, before));
 }
 
 #[tokio::test]
