@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::{Cursor, Write},
 };
 
@@ -220,6 +220,8 @@ fn difference(written: &Written, export: &Export) -> Option<String> {
 #[test]
 fn exports_of_every_locale_are_read_as_they_were_written() {
     let (mut rejected, mut wrong, mut total) = (BTreeMap::new(), Vec::new(), 0);
+    // Many locales write the same export, for example those of the countries of one language.
+    let mut texts = HashSet::new();
     for locale in locales() {
         for (form, pattern) in [("short", locale.date), ("medium", locale.medium_date)] {
             // A month's narrow name, and a year that is not there, are no date that a phone writes into an export.
@@ -234,8 +236,11 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
                         continue;
                     }
                     for span in [Span::Days, Span::Year] {
-                        total += 1;
                         let written = export(&locale, pattern, clock, iphone, span);
+                        if !texts.insert(written.text.clone()) {
+                            continue;
+                        }
+                        total += 1;
                         let phone = if iphone { "iPhone" } else { "Android" };
                         let what = format!("{} {form} {clock:?} {phone} {span:?}", locale.name);
                         let line = written.text.lines().next().unwrap_or_default();
@@ -257,6 +262,6 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
     assert!(share <= MAX_REJECTED_PER_MILLE, "{} of {total} are rejected:\n{}", rejected.len(), list.join("\n"));
 }
 
-/// The share of exports that are rejected, in thousandths: 214 of 5,936. All but 16 of them write the month as a word, which
-/// WhatsApp does not; the 16 are of Ewe, Anii, Gaelic, Low German and Occitan.
-const MAX_REJECTED_PER_MILLE: usize = 36;
+/// The share of exports that are rejected, in thousandths: 200 of 3,840 different ones. All but 15 of them have the medium date,
+/// which WhatsApp does not write; the 15 are of Ewe, Anii, Gaelic, Low German and Occitan.
+const MAX_REJECTED_PER_MILLE: usize = 52;
