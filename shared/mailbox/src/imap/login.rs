@@ -1,6 +1,6 @@
 //! Logs in to the server: the credentials and the SASL responses.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -51,6 +51,12 @@ pub(super) enum Login {
     Account { accounts: Arc<dyn ImapAccounts>, current: tokio::sync::Mutex<Option<ImapAccount>> },
 }
 
+/// An account, and the domains in which its login is known to open the mailbox that it names.
+pub(super) struct CheckedLogin {
+    pub(super) account: ImapAccount,
+    pub(super) domains: HashSet<String>,
+}
+
 /// The response to AUTHENTICATE for one mailbox.
 pub(super) struct Proof {
     pub(super) mechanism: &'static str,
@@ -77,6 +83,14 @@ impl Login {
                 };
                 account.proof(mailbox)
             }
+        }
+    }
+
+    /// Returns the account that logs in; `None` for an application in Entra, and before the first login.
+    pub(super) async fn account(&self) -> Option<ImapAccount> {
+        match self {
+            Self::Entra { .. } => None,
+            Self::Account { current, .. } => current.lock().await.clone(),
         }
     }
 
@@ -115,7 +129,7 @@ fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> 
 }
 
 impl ImapAccount {
-    fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         self.username == other.username
             && self.separator == other.separator
             && self.password.expose_secret() == other.password.expose_secret()

@@ -10,6 +10,7 @@ mod error;
 mod folder;
 mod host;
 mod login;
+mod login_check;
 mod lookup;
 mod permission_check;
 mod response;
@@ -28,7 +29,7 @@ use rustls_platform_verifier::ConfigVerifierExt;
 use self::{
     connections::{Connections, Idle},
     error::{Failure, Meaning, configuration},
-    login::Login,
+    login::{CheckedLogin, Login},
     session::{Opened, Session, Uid},
 };
 use super::{
@@ -50,6 +51,7 @@ pub struct Imap {
     login: Login,
     connections: Connections,
     recipient_cache: RecipientCache,
+    checked_login: tokio::sync::Mutex<Option<CheckedLogin>>,
 }
 
 impl Imap {
@@ -88,12 +90,16 @@ impl Imap {
             login,
             connections: Connections::default(),
             recipient_cache,
+            checked_login: tokio::sync::Mutex::default(),
         })
     }
 
-    async fn open(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
-        let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));
-        Session::open(&self.config, &self.tls, &self.login, address, &mut budget).await
+    async fn log_in(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
+        Session::open(&self.config, &self.tls, &self.login, address, &mut self.retry_budget()).await
+    }
+
+    fn retry_budget(&self) -> RetryBudget {
+        RetryBudget::new(self.config.retry_budget, Duration::from_millis(500))
     }
 
     async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {

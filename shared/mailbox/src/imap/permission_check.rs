@@ -1,10 +1,7 @@
 //! Checks of the configuration. They change nothing and open no mailbox.
 
-use std::time::Duration;
-
 use super::{Imap, login::Login};
 use crate::MailboxError;
-use http_client::RetryBudget;
 
 impl Imap {
     /// Returns the permissions of the application in Entra according to a token for Exchange Online, which is not
@@ -14,7 +11,6 @@ impl Imap {
     /// [`MailboxError::Unavailable`] or [`MailboxError::Configuration`]: the request for a token failed.
     pub async fn granted(&self) -> Result<Option<Vec<String>>, MailboxError> {
         let Login::Entra { tokens, http } = &self.login else { return Ok(None) };
-        let mut budget = RetryBudget::new(self.config.retry_budget, Duration::from_millis(500));
-        Ok(tokens.get(http, None, &mut budget).await?.roles())
+        Ok(tokens.get(http, None, &mut self.retry_budget()).await?.roles())
     }
 }

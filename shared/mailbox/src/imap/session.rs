@@ -80,6 +80,11 @@ impl Session {
             }
             result => result?,
         };
+        Self::begin(client, config).await
+    }
+
+    /// Looks up the archive folder on a connection after its login.
+    pub(super) async fn begin(client: Client, config: &ImapConfig) -> Result<Opened, Failure> {
         let mut session = Self { client, path: String::new(), has_folder: false, is_selected: false };
         let Some(namespace) = session.namespace().await? else { return Ok(Opened::NoMailbox) };
         session.path = namespace.path(&config.folder)?;

@@ -1,13 +1,14 @@
 //! Behaviour on every real server: Dovecot, Cyrus and Courier.
 
+use imap_servers::{Courier, CourierOptions, PROXY, PROXY_PASSWORD};
 use mailbox::{Attempt, Identity, Mailbox, MailboxError, Mailboxes, Message};
 use model::{FilingResult, Sha256};
 
 use crate::{
     outages::losing,
     support::{
-        ADA, AnyServer, BOB, NOBODY, Vault, adas, assert_outcome_unknown, config, file, imap_with, mailbox, message,
-        setup,
+        ADA, AnyServer, BOB, FOLDER, NOBODY, Vault, adas, assert_outcome_unknown, config, file, imap_with, mailbox,
+        message, setup,
     },
 };
 
@@ -67,7 +68,7 @@ async fn lost_response_leaves_one_copy_on_every_server() {
     for server in AnyServer::each(None) {
         let name = server.name();
         let host = losing(server.port(), "APPENDUID").await;
-        let imap = imap_with(config(&host), Vault::with(dovecot::MASTER_PASSWORD, None));
+        let imap = imap_with(config(&host), server.vault());
         let message = message("1", 0);
         assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
         let filed = file(&imap, &message, Attempt::Retry).await.unwrap();
@@ -153,6 +154,31 @@ async fn address_without_a_mailbox_is_reported_by_every_server() {
         assert_eq!(imap.find(&NOBODY.parse().unwrap()).await.unwrap(), None, "{}", server.name());
         mailbox(&imap, ADA).await;
     }
+}
+
+/// Courier logs in the account itself, whichever mailbox the authorization identity names.
+#[tokio::test]
+async fn server_that_ignores_the_named_mailbox_gets_no_copy() {
+    let users = vec![ADA.to_owned(), BOB.to_owned(), PROXY.to_owned()];
+    let server = Courier::start(&CourierOptions { users, quota: None }).unwrap();
+    let mut config = config(&server.host());
+    config.probe = Some(BOB.parse().unwrap());
+    let imap = imap_with(config.clone(), Vault::with(dovecot::MASTER_PASSWORD, None));
+    for error in [
+        imap.find(&ADA.parse().unwrap()).await.unwrap_err(),
+        imap.check_absent_address().await.unwrap_err(),
+        file(&imap, &message("1", 0), Attempt::First).await.unwrap_err(),
+    ] {
+        assert!(setup(&error).contains("separator"), "{error}");
+    }
+    let mut account = dovecot::Client::connect(server.port(), None, PROXY, PROXY_PASSWORD).unwrap();
+    assert!(account.copies(&format!("INBOX.{FOLDER}")).unwrap().is_empty());
+
+    let imap = imap_with(config, Vault::with(dovecot::MASTER_PASSWORD, Some('*')));
+    imap.check_absent_address().await.unwrap();
+    mailbox(&imap, ADA).await;
+    file(&imap, &message("1", 0), Attempt::First).await.unwrap();
+    assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 1);
 }
 
 /// Cyrus lets a proxy account log in as any name. The personal namespace NIL says that there is no mailbox.

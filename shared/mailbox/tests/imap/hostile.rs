@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailbox::{Attempt, MailboxError, Mailboxes};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, Vault, assert_not_sent, assert_outcome_unknown, config, file, imap_with, message, setup, unavailable,
+    ADA, BOB, Vault, assert_not_sent, assert_outcome_unknown, config, file, imap_with, message, setup, unavailable,
     unrecognized,
 };
 
@@ -50,7 +51,9 @@ async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script
         if !tag.starts_with('A') || command.chars().any(|letter| !letter.is_ascii_uppercase()) {
             continue;
         }
+        let command = if command == "AUTHENTICATE" && !names_a_user(&line) { UNKNOWN_USER } else { command };
         let correct = match command {
+            UNKNOWN_USER => "% NO [AUTHENTICATIONFAILED] unknown user\r\n",
             "AUTHENTICATE" => "% OK [CAPABILITY IMAP4rev1 LITERAL+ UIDPLUS] in\r\n",
             "LIST" => "* LIST () \"/\" \"WhatsApp Archiver\"\r\n% OK done\r\n",
             "APPEND" => "% OK [APPENDUID 1 1] done\r\n",
@@ -62,6 +65,16 @@ async fn converse(client: tokio::net::TcpStream, greeting: &[u8], script: Script
             writer.write_all(&part).await?;
         }
     }
+}
+
+/// The name that a script gets for the login as a user that the server does not know.
+const UNKNOWN_USER: &str = "AUTHENTICATE of an unknown user";
+
+/// Returns whether the login names a user of the scripted server.
+fn names_a_user(authenticate: &str) -> bool {
+    let response = authenticate.split_whitespace().last().unwrap_or_default();
+    let response = String::from_utf8(STANDARD.decode(response).unwrap_or_default()).unwrap_or_default();
+    [ADA, BOB, "ada@example.org", "probe@example.com"].iter().any(|user| response.contains(user))
 }
 
 /// Time limit for a response that does not come.
@@ -298,6 +311,45 @@ async fn login_that_is_rejected_once_is_not_the_absence_of_a_mailbox() {
     let imap = imap_with(config, Vault::with("secret", None));
     assert!(imap.find(&ADA.parse().unwrap()).await.unwrap().is_some());
     assert_eq!(LOGINS.load(Ordering::SeqCst), 3, "the mailbox, the probe mailbox, and the mailbox again");
+}
+
+/// Dovecot reports an internal error if a master user names a user without an entry in its user database.
+#[tokio::test]
+async fn server_that_fails_for_unknown_users_only_is_used() {
+    filed(|command| (command == UNKNOWN_USER).then(|| b"% NO [UNAVAILABLE] internal error\r\n".to_vec()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn failed_login_does_not_prove_that_unknown_users_are_rejected() {
+    static LOGINS: AtomicUsize = AtomicUsize::new(0);
+    let error = filed(|command| match command {
+        UNKNOWN_USER if LOGINS.fetch_add(1, Ordering::SeqCst) == 0 => Some(b"% NO [UNAVAILABLE] busy\r\n".to_vec()),
+        UNKNOWN_USER => Some(b"% OK in\r\n".to_vec()),
+        _ => None,
+    });
+    assert!(setup(&error.await.unwrap_err()).contains("separator"));
+    // Too many connections prove nothing, however often the server reports them.
+    let error = filed(|command| (command == UNKNOWN_USER).then(|| b"% NO [LIMIT] connections\r\n".to_vec()));
+    unavailable(&error.await.unwrap_err());
+}
+
+#[tokio::test]
+async fn login_is_checked_once_for_each_account_and_domain() {
+    static LOGINS: AtomicUsize = AtomicUsize::new(0);
+    let host = scripted(GREETING.to_vec(), |command| {
+        LOGINS.fetch_add(usize::from(command == UNKNOWN_USER), Ordering::SeqCst);
+        None
+    })
+    .await;
+    let mut config = config(&host);
+    config.domains.push("example.org".to_owned());
+    let imap = imap_with(config, Vault::with("secret", None));
+    for (address, checks) in [(ADA, 1), (BOB, 1), ("ada@example.org", 2), ("ada@example.org", 2)] {
+        imap.find(&address.parse().unwrap()).await.unwrap();
+        assert_eq!(LOGINS.load(Ordering::SeqCst), checks, "{address}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use dovecot::{Dovecot, MASTER_PASSWORD};
@@ -120,6 +120,11 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
     tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.unwrap();
         let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                pass(client, port).await;
+            }
+        });
         let (mut from, mut to) = server.split();
         let (mut from_client, mut to_client) = client.split();
         let there = async {
@@ -144,37 +149,50 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
     assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
 }
 
+/// Carries a connection to the server, unchanged.
+async fn pass(mut client: TcpStream, port: u16) {
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // Either side may break the connection.
+    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await.ok() });
+}
+
 /// Returns a proxy to the server that breaks the connection once, instead of passing on a response with this word.
 pub(crate) async fn losing(port: u16, word: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("imap://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
-        let mut broken = false;
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            if broken {
-                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        let broken = Arc::new(AtomicBool::new(false));
+        while let Ok((client, _)) = listener.accept().await {
+            if broken.load(Ordering::SeqCst) {
+                pass(client, port).await;
                 continue;
             }
-            let (mut from_client, mut to_client) = client.split();
-            let (mut from_server, mut to_server) = server.split();
-            let there = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(drop) };
-            let back = async {
-                let mut buffer = [0; 4096];
-                loop {
-                    let read = from_server.read(&mut buffer).await?;
-                    let said = String::from_utf8_lossy(&buffer[..read]);
-                    if read == 0 || said.contains(word) {
-                        return Ok(());
-                    }
-                    to_client.write_all(&buffer[..read]).await?;
-                }
-            };
-            let ended: std::io::Result<()> = tokio::select! { result = there => result, result = back => result };
-            broken = ended.is_ok();
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            tokio::spawn(pass_without(word, client, server, Arc::clone(&broken)));
         }
     });
     host
+}
+
+/// Carries a connection until the server sends this word, unless another connection was broken before.
+async fn pass_without(word: &str, client: TcpStream, server: TcpStream, broken: Arc<AtomicBool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let there = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(drop) };
+    let back = async {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = from_server.read(&mut buffer).await?;
+            let said = String::from_utf8_lossy(&buffer[..read]);
+            if read == 0 || said.contains(word) && !broken.swap(true, Ordering::SeqCst) {
+                return Ok(());
+            }
+            to_client.write_all(&buffer[..read]).await?;
+        }
+    };
+    // When one direction ends, both are closed.
+    let ended: std::io::Result<()> = tokio::select! { result = there => result, result = back => result };
+    ended.ok();
 }
 
 #[tokio::test]

@@ -121,7 +121,12 @@ impl AnyServer {
     pub(crate) fn imap_with(&self, change: impl FnOnce(&mut ImapConfig)) -> Imap {
         let mut config = config(&self.host());
         change(&mut config);
-        imap_with(config, Vault::with(MASTER_PASSWORD, None))
+        imap_with(config, self.vault())
+    }
+
+    /// Returns the account that opens every mailbox. Courier ignores the authorization identity.
+    pub(crate) fn vault(&self) -> Arc<Vault> {
+        Vault::with(MASTER_PASSWORD, matches!(self, Self::Courier(_)).then_some('*'))
     }
 }
 

@@ -58,7 +58,7 @@ impl Client {
             }
         };
         client.read_line()?;
-        client.run(&format!("LOGIN {user} {password}"))?;
+        client.run(&format!("LOGIN {user} \"{password}\""))?;
         Ok(client)
     }
 

@@ -157,15 +157,15 @@ impl Shared {
             let words: Vec<_> = line.split(' ').collect();
             let [tag, command, arguments @ ..] = words.as_slice() else { continue };
             let user = match (command.to_ascii_uppercase().as_str(), arguments) {
-                ("LOGIN", [user, password]) => self.authenticate(user, user, password),
+                ("LOGIN", [user, password @ ..]) => self.authenticate(user, password.join(" ").trim_matches('"')),
                 ("AUTHENTICATE", ["PLAIN"]) => {
                     stream.write_all(b"+ \r\n")?;
                     let plain = STANDARD.decode(read_line(&mut stream)?).unwrap_or_default();
                     let plain = String::from_utf8_lossy(&plain).into_owned();
                     let parts: Vec<_> = plain.split('\0').collect();
                     match parts.as_slice() {
-                        ["", user, password] => self.authenticate(user, user, password),
-                        [mailbox, user, password] => self.authenticate(mailbox, user, password),
+                        // Courier's authentication library skips the authorization identity.
+                        [_, user, password] => self.authenticate(user, password),
                         _ => None,
                     }
                 }
@@ -185,11 +185,16 @@ impl Shared {
         }
     }
 
-    /// Returns the user of the mailbox if the account may open it and the password is right.
-    fn authenticate(&self, mailbox: &str, account: &str, password: &str) -> Option<&str> {
-        let expected = if account == PROXY && mailbox != PROXY { PROXY_PASSWORD } else { PASSWORD };
-        let allowed = password == expected && (account == PROXY || account == mailbox);
-        self.options.users.iter().find(|user| allowed && *user == mailbox).map(String::as_str)
+    /// Returns the user whose mailbox is opened. Courier has no master users. Its user database may have an entry
+    /// `<user>*archiver` for each user, with the home directory of the user.
+    fn authenticate(&self, name: &str, password: &str) -> Option<&str> {
+        let (mailbox, expected) = match name.split_once('*') {
+            Some((mailbox, PROXY)) => (mailbox, PROXY_PASSWORD),
+            Some(_) => return None,
+            None if name == PROXY => (PROXY, PROXY_PASSWORD),
+            None => (name, PASSWORD),
+        };
+        self.options.users.iter().find(|user| password == expected && *user == mailbox).map(String::as_str)
     }
 
     /// Starts Courier for a user, with the connection as its input and output.

@@ -61,7 +61,7 @@ pub(super) async fn check(
         }
     }
     checks.finish(match mailbox {
-        None => Finding::skipped(MAILBOX, NO_MAILBOX_NAMED),
+        None => unnamed(&imap, &secret_id).await,
         Some(address) => opened(&imap, address, &secret_id).await,
     })
 }
@@ -107,7 +107,17 @@ fn permissions(granted: Option<&[String]>) -> Finding {
     }
 }
 
-/// Checks that the login can open a mailbox.
+/// Checks without a mailbox that the login opens none for an address that does not exist.
+async fn unnamed(imap: &Imap, secret_id: &str) -> Finding {
+    match imap.check_absent_address().await {
+        Err(error @ MailboxError::Configuration { .. }) => {
+            Finding::not_ok(MAILBOX, error.to_string(), remedy(secret_id))
+        }
+        Ok(()) | Err(_) => Finding::skipped(MAILBOX, NO_MAILBOX_NAMED),
+    }
+}
+
+/// Checks that the login can open a mailbox, and opens none for an address that does not exist.
 async fn opened(imap: &Imap, address: &MailboxAddress, secret_id: &str) -> Finding {
     match imap.find(address).await {
         Ok(Some(_)) => Finding::ok(MAILBOX, format!("{address} can be opened")),
@@ -121,12 +131,10 @@ async fn opened(imap: &Imap, address: &MailboxAddress, secret_id: &str) -> Findi
             error.to_string(),
             "the request was sent from this machine, which the network may block where it allows Lambda: try again, and check ImapHost",
         ),
-        Err(error) => Finding::not_ok(
-            MAILBOX,
-            error.to_string(),
-            format!(
-                "fix the secret {secret_id} (aws secretsmanager put-secret-value), or the mailbox permissions of the login"
-            ),
-        ),
+        Err(error) => Finding::not_ok(MAILBOX, error.to_string(), remedy(secret_id)),
     }
+}
+
+fn remedy(secret_id: &str) -> String {
+    format!("fix the secret {secret_id} (aws secretsmanager put-secret-value), or the mailbox permissions of the login")
 }
