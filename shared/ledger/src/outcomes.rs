@@ -101,13 +101,8 @@ impl Outcomes<'_> {
             }
             LeaseState::Unleased | LeaseState::DeadLettered(_) => {}
         }
-        // A replay, or a backfill after the dead letter has expired, gets all retries again. The message that became
-        // the dead letter does not: it is redelivered only because its dead letter may not have been sent.
-        if let Some(source) = outcome.dead_letter_source.as_ref().filter(|source| source.message != delivery.message_id)
-        {
-            let recorded = source.at;
-            outcome.restart_retries(recorded);
-        }
+        // A replay, or a backfill after the dead letter has expired, gets all retries again.
+        outcome.begin_replay(delivery.message_id);
         outcome.acquire(holder, until);
         outcome.run.get_or_insert_with(|| task.run.clone());
         match self.put(&key, &outcome, stored.condition()).await? {

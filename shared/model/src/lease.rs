@@ -75,13 +75,17 @@ impl Outcome {
     /// Completes the item: Leased → Complete; every required copy is filed.
     pub fn complete(&mut self) {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
+        self.replayed = false;
         self.expected.clear();
     }
 
     /// Records a dead letter: Leased or Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the
-    /// queue message that becomes the dead letter.
+    /// queue message that becomes the dead letter. A dead letter of convert decides no attempt of import: an expired lease
+    /// still names the import task that is retried.
     pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: DeadLetterSource) {
-        self.lease = self.lease.take().filter(|lease| lease.waiting && lease.until > source.at);
+        let is_kept = |lease: &Lease| stage == Stage::Convert || lease.waiting && lease.until > source.at;
+        self.lease = self.lease.take().filter(is_kept);
+        self.replayed = false;
         self.dead_letter = Some(DeadLettered { stage, reason });
         self.dead_letter_source = Some(source);
     }
@@ -89,14 +93,28 @@ impl Outcome {
     /// Reopens an item that is queued again: DeadLettered → Unleased, with retries counted from zero. The expired lease
     /// shows that an attempt was made, so that the next one looks for copies first.
     pub fn reopen(&mut self, holder: &str, now: Timestamp) {
-        (self.dead_letter, self.dead_letter_source) = (None, None);
+        (self.dead_letter, self.dead_letter_source, self.replayed) = (None, None, false);
         self.restart_retries(now);
         self.lease.get_or_insert_with(|| Lease { holder: holder.to_owned(), until: now, waiting: true });
     }
 
+    /// Begins the replay of a dead letter, when a message is delivered: restarts the retries, once for each dead letter.
+    /// Two messages do not replay the item, and keep what earlier attempts recorded: the message that became the dead
+    /// letter, which is redelivered only because its dead letter may not have been sent, and one that was being retried
+    /// when convert recorded the dead letter.
+    pub fn begin_replay(&mut self, message: &str) {
+        let is_retry = self.lease.as_ref().is_some_and(|lease| lease.is_of(message));
+        let Some(source) = self.dead_letter_source.as_ref().filter(|source| source.message != message) else { return };
+        if !self.replayed && !is_retry {
+            let recorded = source.at;
+            self.restart_retries(recorded);
+            self.replayed = true;
+        }
+    }
+
     /// Removes the series of checks and rejections that began up to a time, so that their retries are counted from
     /// zero: a replayed item gets all of them again. Today's user map decides who is expected to have a mailbox.
-    pub fn restart_retries(&mut self, began_until: Timestamp) {
+    fn restart_retries(&mut self, began_until: Timestamp) {
         self.expected.clear();
         self.missing.retain(|missing| missing.since > began_until);
         for failed in &mut self.failed {
@@ -112,6 +130,13 @@ impl Outcome {
         self.dead_letter_source
             .as_ref()
             .is_some_and(|dead_letter| now.duration_since(dead_letter.at) > crate::DeadLetter::RETENTION)
+    }
+}
+
+impl Lease {
+    /// Returns whether the holder is a delivery of this message.
+    fn is_of(&self, message: &str) -> bool {
+        self.holder.split('/').nth(1) == Some(message)
     }
 }
 
@@ -220,6 +245,39 @@ mod tests {
         outcome.reopen("requeue", now());
         assert_eq!(outcome.state(now()), LeaseState::Unleased);
         assert!(outcome.missing.is_empty() && !outcome.is_complete());
+    }
+
+    #[test]
+    fn replay_restarts_the_retries_once() {
+        let mut outcome = filed();
+        outcome.expected = vec![1];
+        outcome.dead_letter(Stage::Import, Reason::MailboxFull, source());
+        outcome.begin_replay("m");
+        assert_eq!(outcome.expected, [1], "the message that became the dead letter");
+        outcome.begin_replay("replay");
+        assert!(outcome.expected.is_empty());
+        // Two messages of the item are retried in turn.
+        for message in ["replay", "overlap", "replay"] {
+            outcome.expected = vec![1];
+            outcome.begin_replay(message);
+            assert_eq!(outcome.expected, [1], "{message}");
+        }
+        outcome.dead_letter(Stage::Import, Reason::MailboxFull, source());
+        outcome.begin_replay("second replay");
+        assert!(outcome.expected.is_empty());
+    }
+
+    #[test]
+    fn task_that_is_retried_is_no_replay_of_converts_dead_letter() {
+        let mut outcome = filed();
+        outcome.expected = vec![1];
+        outcome.acquire("request/task/1".into(), now());
+        outcome.wait(now());
+        outcome.dead_letter(Stage::Convert, Reason::SourceGone, source());
+        outcome.begin_replay("task");
+        assert_eq!(outcome.expected, [1]);
+        outcome.begin_replay("another");
+        assert!(outcome.expected.is_empty());
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub struct Outcome {
     /// one is redelivered, its dead letter may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "letter_of")]
     pub dead_letter_source: Option<DeadLetterSource>,
+    /// `true` if an attempt for another message has begun after the dead letter was recorded: the item is replayed, and
+    /// its retries were restarted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
     /// Set while a function works on the item, see [`crate::LeaseState`].
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "claim")]
     pub lease: Option<Lease>,
@@ -146,7 +150,7 @@ pub struct DeadLetterSource {
 /// holder at its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Unique per record; begins with the invocation's request id.
+    /// Unique per record: the invocation's request id, the queue's id of the message and a random part.
     pub holder: String,
     /// A while after the invocation's deadline, or the end of the wait.
     pub until: Timestamp,
@@ -212,6 +216,7 @@ impl Outcome {
             lookup_rejected: Vec::new(),
             dead_letter: None,
             dead_letter_source: None,
+            replayed: false,
             lease: None,
         }
     }

@@ -129,10 +129,16 @@ impl Test<()> {
 
 impl<F> Test<F> {
     async fn deliver(&self) -> Result<Next, Failure> {
+        self.deliver_as("message").await
+    }
+
+    /// Delivers the task as the queue's message with this id.
+    async fn deliver_as(&self, message: &str) -> Result<Next, Failure> {
         let now = Timestamp::now();
         let ends = now + SignedDuration::from_mins(2);
         let invocation = Invocation::new("import".to_owned(), "request".to_owned(), ends, now);
-        let record = Record::of_body(serde_json::to_string(&self.task).unwrap(), Some(now));
+        let mut record = Record::of_body(serde_json::to_string(&self.task).unwrap(), Some(now));
+        record.message_id = message.to_owned();
         self.import.work(&record, &invocation).await
     }
 
@@ -223,6 +229,30 @@ async fn participant_stays_expected_after_an_unavailable_mailbox() {
     *test.fake.absent.lock().unwrap() = None;
     assert_eq!(test.deliver().await.ok(), Some(Next::Done));
     assert!(test.outcome().is_complete() && test.outcome().expected.is_empty());
+}
+
+/// A replayed item waits for a mailbox that is unavailable, and the participant's row is removed meanwhile.
+#[tokio::test]
+async fn participant_of_a_replayed_item_stays_expected() {
+    let down = || Err(MailboxError::Unavailable { detail: "HTTP 503".to_owned(), retry_after: None });
+    let mut test = Test::with([Ok(()), Err(MailboxError::Full), down(), down(), Ok(())]).await;
+    test.import.tenant_domains = vec!["example.com".to_owned()];
+    assert!(matches!(test.deliver().await, Err(Failure::Permanent { .. })));
+    for _ in 0..2 {
+        assert!(matches!(test.deliver_as("replay").await, Err(Failure::Transient { .. })));
+        assert_eq!(test.outcome().expected, [1]);
+    }
+
+    test.import.tenant_domains.clear();
+    *test.fake.absent.lock().unwrap() = Some(PARTICIPANTS[1]);
+    for message in ["replay", "overlap", "replay"] {
+        assert!(test.deliver_as(message).await.is_err(), "{message}: dropped silently");
+        assert_eq!(test.outcome().unmapped, [0; 0], "{message}");
+    }
+
+    *test.fake.absent.lock().unwrap() = None;
+    assert_eq!(test.deliver_as("replay").await.ok(), Some(Next::Done));
+    assert!(test.outcome().is_complete() && !test.outcome().replayed);
 }
 
 /// The stored message was deleted by age, and convert has rendered it again before the last copy was filed.
