@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::expectations::{self, SHORT};
 
-/// Wait for a copy with unknown outcome, and the first retry delay of the tests.
+/// Wait for a copy with unknown outcome in the tests.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(12);
 
 /// Runs convert until import has a task, and receives a batch for import. On a busy machine convert may reach its deadline;
@@ -92,7 +92,7 @@ async fn filing_interrupted_by_the_deadline_has_an_unknown_outcome() -> anyhow::
     let sample = expectations::sample(&[expectations::filed("interrupted")])?;
     let graph = expectations::start_graph().await?;
     // Has the wait of a deployment, a minute. The test does not wait for its end.
-    let variables = [("RETRY_BASE_SECONDS", "5")];
+    let variables = [("SETTLE_SECONDS", "60")];
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Api(sample), MailSystem::Graph(&graph), &variables).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
     let (_, batch) = receive_import_batch(&pipeline).await?;

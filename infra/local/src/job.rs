@@ -208,6 +208,7 @@ pub fn variables(
         ("MAIL_FOLDER", FOLDER.to_owned()),
         ("USER_MAP_KEY", keys::USER_MAP.to_owned()),
         ("RETRY_BASE_SECONDS", "1".to_owned()),
+        ("SETTLE_SECONDS", "12".to_owned()),
         ("MISSING_RETRY_SECONDS", "0".to_owned()),
     ]);
     Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

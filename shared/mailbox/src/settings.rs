@@ -6,6 +6,7 @@ use model::MailboxAddress;
 use runtime::{VariableError, Variables};
 
 use crate::{
+    MailboxError,
     entra::{Application, Cloud},
     graph::{GraphConfig, MESSAGE_CLASS, Way},
     imap::{ImapConfig, ImapHost},
@@ -28,6 +29,7 @@ pub const VARIABLES: &[&str] = &[
     "MAILDIR",
     "MAIL_FOLDER",
     "RETRY_BASE_SECONDS",
+    "SETTLE_SECONDS",
 ];
 
 /// Settings of the mail system.
@@ -138,16 +140,18 @@ pub fn retry_base(variables: &Variables) -> Result<Duration, VariableError> {
     Ok(Duration::from_secs(variables.with_default("RETRY_BASE_SECONDS", "a number of seconds", 5)?))
 }
 
-/// Reads the maximum time after which a message appears if the response to its filing was lost: 12 times the base of
-/// retries, by default a minute.
+/// Returns the maximum time after which a message appears if the response to its filing was lost: 12 times the base of
+/// retries, at least a minute, because a request that is not answered within a minute has timed out here and may still be
+/// executed. `SETTLE_SECONDS` replaces it; the template does not set that variable.
 ///
 /// # Errors
 /// The variable is invalid.
 pub fn settle_time(variables: &Variables) -> Result<Duration, VariableError> {
-    Ok(retry_base(variables)?.saturating_mul(12).clamp(MIN_SETTLE_TIME, MAX_SETTLE_TIME))
+    let of_retries = retry_base(variables)?.saturating_mul(12).clamp(MailboxError::SETTLE_TIME, MAX_SETTLE_TIME);
+    let replaced = variables.optional("SETTLE_SECONDS", "a number of seconds")?.map(Duration::from_secs);
+    Ok(replaced.unwrap_or(of_retries).min(MAX_SETTLE_TIME))
 }
 
-const MIN_SETTLE_TIME: Duration = Duration::from_secs(10);
 const MAX_SETTLE_TIME: Duration = Duration::from_mins(5);
 
 const TENANT: &str = "the tenant's id or domain";
@@ -202,10 +206,18 @@ mod tests {
 
     #[test]
     fn settle_time_is_bounded() {
-        for (base, expected) in [("0", 10), ("1", 12), ("5", 60), ("900", 300), ("18446744073709551615", 300)] {
-            let value = |name: &str| (name == "RETRY_BASE_SECONDS").then(|| base.to_owned());
-            let settle_time = settle_time(&Variables::from_values(VARIABLES, value)).unwrap();
-            assert_eq!(settle_time, Duration::from_secs(expected), "{base}");
+        for (name, value, expected) in [
+            ("RETRY_BASE_SECONDS", "0", 60),
+            ("RETRY_BASE_SECONDS", "1", 60),
+            ("RETRY_BASE_SECONDS", "6", 72),
+            ("RETRY_BASE_SECONDS", "900", 300),
+            ("RETRY_BASE_SECONDS", "18446744073709551615", 300),
+            ("SETTLE_SECONDS", "12", 12),
+            ("SETTLE_SECONDS", "18446744073709551615", 300),
+        ] {
+            let value_of = |asked: &str| (asked == name).then(|| value.to_owned());
+            let settle_time = settle_time(&Variables::from_values(VARIABLES, value_of)).unwrap();
+            assert_eq!(settle_time, Duration::from_secs(expected), "{name}={value}");
         }
     }
 }

@@ -125,6 +125,8 @@ impl Pipeline {
         let mut all = vec![
             ("ARCHIVE_DOMAIN".to_owned(), "archive.example.com".to_owned()),
             ("RETRY_BASE_SECONDS".to_owned(), "1".to_owned()),
+            // A deployment waits for at least a minute.
+            ("SETTLE_SECONDS".to_owned(), "12".to_owned()),
             // An item that a test's source does not have will not appear later.
             ("MISSING_RETRY_SECONDS".to_owned(), "0".to_owned()),
             ("LOG_LEVEL".to_owned(), "debug".to_owned()),
