@@ -131,7 +131,7 @@ impl Graph {
 
     /// Returns the initial concessions of a message (for cached rejections by the tenant, and for the size limit of a
     /// request), and its JSON with these concessions.
-    fn first_attempt(&self, work: &Work<'_>) -> (Concessions, Vec<u8>) {
+    pub(super) fn first_attempt(&self, work: &Work<'_>) -> (Concessions, Vec<u8>) {
         let mut concessions = Concessions::default();
         if work.draft.class.is_some() && self.rejected_class.is_cached(&self.clock) {
             concessions.make(Concession::PlainClass);
@@ -253,7 +253,7 @@ impl Graph {
         }
     }
 
-    /// Checks that Graph has created a received message with the item's time. Otherwise removes the message and returns a
+    /// Checks that Graph has created or imported a received message with the item's time. Otherwise removes the message and returns a
     /// configuration error, because other items would fail in the same way.
     pub(super) async fn checked(
         &self,
@@ -271,7 +271,7 @@ impl Graph {
             return Ok(stored);
         };
         self.remove(work, folder, &stored.id, budget).await?;
-        let detail = format!("{wrong}: Exchange ignores the properties of the request; use another MAILBOX");
+        let detail = format!("{wrong}: Exchange ignores a part of the request; use another MAILBOX");
         Err(MailboxError::Configuration { detail }.into())
     }
 

@@ -12,7 +12,6 @@ use super::{
     lookup::Stored,
     work::{Place, Work},
 };
-use crate::MailboxError;
 use http_client::RetryBudget;
 
 impl Graph {
@@ -33,7 +32,7 @@ impl Graph {
         loop {
             let imported = self.client.send_once(Some(&work.state.permits), &request, budget).await;
             let failure = match imported.and_then(|response| Ok(response.json::<Stored>()?)) {
-                Ok(stored) => return self.not_a_draft(work, archive, stored, budget).await.map(Some),
+                Ok(stored) => return self.checked(work, archive, stored, budget).await.map(Some),
                 Err(Failure::Refused(refusal)) if refusal.code.is_some() && refusal.is_too_large() => {
                     if !self.too_large_for_import.swap(true, Ordering::Relaxed) {
                         tracing::warn!("MIME exceeds the limit of importMime: such messages are created from JSON");
@@ -44,25 +43,8 @@ impl Graph {
                 Err(failure) => return Err(failure),
             };
             if let Some(stored) = self.look_up_after(work, Place::archive(archive), failure, budget).await? {
-                return Ok(Some(stored));
+                return self.checked(work, archive, stored, budget).await.map(Some);
             }
         }
-    }
-
-    /// Checks that Graph has not created a draft. Otherwise removes the draft and returns a configuration error,
-    /// because other items would fail in the same way.
-    async fn not_a_draft(
-        &self,
-        work: &Work<'_>,
-        archive: &str,
-        stored: Stored,
-        budget: &mut RetryBudget,
-    ) -> Result<Stored, Failure> {
-        if stored.is_draft == Some(false) {
-            return Ok(stored);
-        }
-        self.remove(work, archive, &stored.id, budget).await?;
-        let detail = "importMime created a draft: use another MAILBOX".to_owned();
-        Err(MailboxError::Configuration { detail }.into())
     }
 }

@@ -2,12 +2,13 @@
 //! item is filed.
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
-use model::FilingResult;
 
 use super::{
     Graph,
+    config::Way,
     content::{Content, parse},
     error::Failure,
+    lookup::Stored,
     work::{Draft, Place, Work},
 };
 use crate::{Attempt, Mailbox, MailboxError, Message};
@@ -31,18 +32,40 @@ impl WriteProbe {
 }
 
 impl Graph {
-    /// Files a message that is marked as a probe, looks it up as filing does, and deletes it.
+    /// Files a message that is marked as a probe, looks it up as filing does, and deletes it. With importMime a second
+    /// probe is created from JSON, as large messages are: only those have the property ArchiveItemId.
     ///
     /// # Errors
     /// [`MailboxError`]: the message could not be created, looked up or deleted.
     pub async fn write_probe(&self, mailbox: &Mailbox) -> Result<WriteProbe, MailboxError> {
+        let filed = self.probe(mailbox, self.way).await?;
+        if self.way == Way::Json {
+            return Ok(filed);
+        }
+        let created = self.probe(mailbox, Way::Json).await?;
+        Ok(WriteProbe { found_by_message_id: filed.found_by_message_id && created.found_by_message_id, ..created })
+    }
+
+    async fn probe(&self, mailbox: &Mailbox, way: Way) -> Result<WriteProbe, MailboxError> {
         let message = probe_message(mailbox)?;
-        let filed = self.file_message(mailbox, &message, Attempt::First).await?;
-        debug_assert_eq!(filed.result, FilingResult::Imported);
+        let id = if way == self.way {
+            self.file_message(mailbox, &message, Attempt::First).await?.message
+        } else {
+            self.create_probe(mailbox, &message).await?.id
+        };
         let found = self.look_up_probe(mailbox, &message).await;
         // The message is removed even if the lookup failed.
-        self.remove_probe(mailbox, &message, &filed.message).await?;
+        self.remove_probe(mailbox, &message, &id).await?;
         Ok(found?)
+    }
+
+    async fn create_probe(&self, mailbox: &Mailbox, message: &Message) -> Result<Stored, Failure> {
+        self.with_probe(mailbox, message, async |work, archive| {
+            let (concessions, json) = self.first_attempt(work);
+            let first = (concessions, Some(json));
+            self.create(work, Place::archive(archive), &[], first, &mut self.retry_budget()).await
+        })
+        .await
     }
 
     async fn look_up_probe(&self, mailbox: &Mailbox, message: &Message) -> Result<WriteProbe, Failure> {

@@ -88,12 +88,20 @@ async fn missing_permission_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn imported_draft_is_removed() {
-    let (fake, graph) = importing().await;
-    fake.set_quirks(Quirks { makes_drafts: true, ..Quirks::default() });
-    let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Configuration { .. }), "{error:?}");
-    assert_eq!(fake.messages(ADA).len(), 0);
+async fn imported_draft_or_message_of_another_time_is_removed() {
+    let (draft, time) =
+        (Quirks { makes_drafts: true, ..Quirks::default() }, Quirks { ignores_dates: true, ..Quirks::default() });
+    // The message is also checked if the response is lost and the lookup finds it.
+    for (quirks, fault) in [(draft, None), (time, None), (time, Some(Fault::LoseResponse))] {
+        let (fake, graph) = importing().await;
+        fake.set_quirks(quirks);
+        if let Some(fault) = fault {
+            fake.fault(On::kind(Kind::MimeImport), fault);
+        }
+        let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
+        assert!(matches!(error, MailboxError::Configuration { .. }), "{error:?}");
+        assert_eq!(fake.messages(ADA).len(), 0);
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The write probe of `archiver doctor`.
 
-use graph_fake::{Fault, Kind, On, Quirks};
+use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks};
+use mailbox::graph::Way;
 
-use crate::support::{ADA, graph, mailbox, tenant};
+use crate::support::{ADA, Vault, config, graph, graph_with, mailbox, tenant};
 
 #[tokio::test]
 async fn write_probe_creates_finds_and_deletes_a_message() {
@@ -38,4 +39,27 @@ async fn write_probe_reports_a_message_without_its_class() {
     let ada = mailbox(&graph, ADA).await;
     assert!(graph.write_probe(&ada).await.unwrap().lacks_message_class);
     assert!(fake.messages(ADA).is_empty());
+}
+
+/// importMime sets no ArchiveItemId, so that lookup needs a message that is created from JSON.
+#[tokio::test]
+async fn write_probe_of_import_mime_checks_both_lookups() {
+    for (nth, expected) in
+        [(None, (true, true)), (Some(1), (false, true)), (Some(2), (true, true)), (Some(4), (true, false))]
+    {
+        let fake = tenant().await;
+        fake.grant_mime_import();
+        let mut config = config(&fake);
+        config.way = Way::Mime;
+        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let ada = mailbox(&graph, ADA).await;
+        if let Some(nth) = nth {
+            let nothing = Fault::Respond { status: 200, headers: Vec::new(), body: br#"{"value":[]}"#.to_vec() };
+            fake.fault(On::kind(Kind::MessageSearch).nth(nth), nothing);
+        }
+        let probe = graph.write_probe(&ada).await.unwrap();
+        assert_eq!((probe.found_by_message_id, probe.found_by_item_id), expected, "{nth:?}");
+        assert_eq!((fake.count(Kind::MimeImport), fake.count(Kind::MessageCreate)), (1, 1));
+        assert!(fake.messages(ADA).is_empty());
+    }
 }
