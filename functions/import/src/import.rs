@@ -197,6 +197,10 @@ impl Import {
             tenant_domains: &self.tenant_domains,
             at: if map.has_periods() { stored.time().await? } else { now },
         };
+        let contradicted = participants.iter().filter(|participant| map.is_contradicted(participant, rules.at)).count();
+        if contradicted > 0 {
+            warn!(item = %outcome.item.key(), stage = %Stage::Import, count = contradicted, "phone number and WhatsApp id have different mailboxes in the user map, the phone number's is used");
+        }
         let directory = MailDirectory(self.mailboxes.as_ref());
         let limit = LookupLimit { limit: self.retry_limit, cached: self.mailboxes.negative_ttl() };
         let confirmed_missing = participants::confirmed_missing(&outcome.missing, limit, now);

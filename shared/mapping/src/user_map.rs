@@ -160,18 +160,35 @@ impl UserMap {
         Some(&row.address)
     }
 
-    /// Returns the mailbox address of a participant at the time of the message: by the captured phone number or, if
-    /// that is missing or invalid, by the number in the WhatsApp id.
+    /// Returns the mailbox address of a participant at the time of the message: by the captured phone number or, if it has
+    /// no row, by the number in the WhatsApp id.
     pub fn address_of_participant(&self, participant: &Participant, at: Timestamp) -> Option<&MailboxAddress> {
+        let (phone, id) = self.mapped_numbers(participant);
+        self.address_of(&phone.or(id)?, at)
+    }
+
+    /// Returns whether the captured phone number and the number in the WhatsApp id belong to different mailboxes. The phone
+    /// number's is used.
+    pub fn is_contradicted(&self, participant: &Participant, at: Timestamp) -> bool {
+        let (phone, id) = self.mapped_numbers(participant);
+        let address = |number: Option<PhoneNumber>| self.address_of(&number?, at);
+        matches!((address(phone), address(id)), (Some(by_phone), Some(by_id)) if by_phone != by_id)
+    }
+
+    /// Returns the captured phone number and the number in the WhatsApp id, each if it has a row.
+    fn mapped_numbers(&self, participant: &Participant) -> (Option<PhoneNumber>, Option<PhoneNumber>) {
         if self.is_empty() {
-            return None;
+            return (None, None);
         }
-        let captured = participant.phone.as_deref();
-        let number = captured.and_then(|phone| PhoneNumber::parse(phone, self.default_region).ok()).or_else(|| {
-            let id = Participant { whatsapp_id: participant.whatsapp_id.clone(), ..Participant::default() };
-            PhoneNumber::parse(&format!("+{}", id.phone_digits()?), None).ok()
-        })?;
-        self.address_of(&number, at)
+        let id_digits = Participant { phone: None, ..participant.clone() }.phone_digits();
+        let id = id_digits.as_ref().and_then(|digits| PhoneNumber::parse(&format!("+{digits}"), None).ok());
+        let phone = participant.phone.as_deref().and_then(|phone| {
+            // Without its country code, a number may be read as one of another country. The WhatsApp id has the code.
+            let is_national_form = id_digits.as_ref().is_some_and(|digits| is_national_form(phone, digits));
+            if is_national_form { id } else { PhoneNumber::parse(phone, self.default_region).ok() }
+        });
+        let mapped = |number: Option<PhoneNumber>| number.filter(|number| self.entries.contains_key(number));
+        (mapped(phone), mapped(id))
     }
 
     /// Returns whether a row has a period, so that a number may belong to different mailboxes at different times.
@@ -225,6 +242,15 @@ impl fmt::Debug for UserMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserMap").field("numbers", &self.numbers).finish_non_exhaustive()
     }
+}
+
+/// Returns whether a phone number without a plus may be the national form of a number, given by its digits.
+fn is_national_form(phone: &str, digits: &str) -> bool {
+    /// With fewer digits the match may be chance.
+    const MIN_DIGITS: usize = 6;
+    let national: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let national = national.trim_start_matches('0');
+    !PhoneNumber::is_international(phone) && national.len() >= MIN_DIGITS && digits.ends_with(national)
 }
 
 /// Returns the file as UTF-8 without its BOM.

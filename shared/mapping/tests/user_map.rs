@@ -88,6 +88,30 @@ fn participant_is_found_by_phone_or_whatsapp_id() {
     }
 }
 
+/// Without a country code, the phone number of an American may be read as an Egyptian one.
+#[test]
+fn whatsapp_id_outranks_a_doubtful_reading_of_the_phone() {
+    let american = Participant {
+        phone: Some("2025550143".into()),
+        whatsapp_id: Some("12025550143@s.whatsapp.net".into()),
+        ..Participant::default()
+    };
+    let at = Timestamp::UNIX_EPOCH;
+    let map = |csv: &str| UserMap::parse(csv.as_bytes(), None).unwrap();
+    let address = |map: &UserMap, participant| map.address_of_participant(participant, at).map(ToString::to_string);
+    let both = map("Phone,Mail\n+12025550143,ada@example.com\n+20 25550143,nour@example.com\n");
+    assert_eq!(address(&both, &american).as_deref(), Some("ada@example.com"));
+    assert!(!both.is_contradicted(&american, at));
+    let egyptian = map("Phone,Mail\n+20 25550143,nour@example.com\n");
+    assert_eq!(address(&egyptian, &american), None, "filed for another person");
+    // A phone number with its country code comes first.
+    let other = Participant { phone: Some("+20 25550143".into()), ..american.clone() };
+    assert_eq!(address(&both, &other).as_deref(), Some("nour@example.com"));
+    assert!(both.is_contradicted(&other, at));
+    let only_ada = map("Phone,Mail\n+12025550143,ada@example.com\n");
+    assert_eq!(address(&only_ada, &other).as_deref(), Some("ada@example.com"), "the phone number has no row");
+}
+
 #[test]
 fn error_names_the_line_of_every_invalid_row() {
     let csv = "Name,Mobile number,E-mail\n\
