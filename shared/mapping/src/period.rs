@@ -13,10 +13,12 @@ pub(crate) struct Period {
 
 impl Period {
     /// Reads the two cells. A date is a whole UTC day, also in `valid_to`: the last day is part of the period. A timestamp in
-    /// `valid_to` is the first moment after the period.
+    /// `valid_to` is the first moment after the period. An end after the last representable moment, such as 9999-12-31, which
+    /// exports of personnel systems contain, is an open end.
     pub(crate) fn parse(valid_from: &str, valid_to: &str) -> Result<Self, Problem> {
         let from = parse_bound(valid_from, Column::ValidFrom, SignedDuration::ZERO)?;
         let to = parse_bound(valid_to, Column::ValidTo, SignedDuration::from_hours(24))?;
+        let to = to.filter(|&to| to != Timestamp::MAX);
         match (from, to) {
             (Some(from), Some(to)) if from >= to => Err(Problem::EmptyPeriod),
             _ => Ok(Self { from, to }),
@@ -40,6 +42,7 @@ impl Period {
     }
 }
 
+/// Reads a bound. A later moment than the last representable one is that one.
 fn parse_bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Result<Option<Timestamp>, Problem> {
     if cell.is_empty() {
         return Ok(None);
@@ -47,10 +50,15 @@ fn parse_bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Re
     if let Ok(timestamp) = cell.parse::<Timestamp>() {
         return Ok(Some(timestamp));
     }
+    // The year 9999 exists in civil time, and its last day is not representable as a timestamp.
+    if cell.strip_prefix("9999-12-").is_some_and(|rest| format!("9998-12-{rest}").parse::<Timestamp>().is_ok()) {
+        return Ok(Some(Timestamp::MAX));
+    }
     // jiff also accepts a date followed by other text; the cell must contain only the date.
     let date = (cell.len() == "2026-01-31".len()).then(|| cell.parse::<Date>().ok()).flatten();
-    let start = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok()).map(|day| day.timestamp());
-    start.and_then(|start| start.checked_add(day_ends_after).ok()).map(Some).ok_or(Problem::Date(column))
+    let date = date.ok_or(Problem::Date(column))?;
+    let start = date.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |day| day.timestamp());
+    Ok(Some(start.checked_add(day_ends_after).unwrap_or(Timestamp::MAX)))
 }
 
 #[cfg(test)]
@@ -71,6 +79,22 @@ mod tests {
         let open = Period::parse("", "2026-01-31").unwrap();
         assert!(open.contains(Timestamp::MIN) && !open.is_unlimited());
         assert!(Period::parse("", "").unwrap().is_unlimited());
+    }
+
+    #[test]
+    fn end_of_all_time_is_an_open_end() {
+        for cell in ["9999-12-31", "9999-12-30", "9999-12-31T23:59:59Z", "9999-12-31T00:00:00+01:00"] {
+            let period = Period::parse("", cell);
+            assert_eq!(period, Ok(Period::default()), "{cell}");
+            let from = Period::parse("2026-01-01", cell).unwrap();
+            assert!(from.contains(Timestamp::MAX) && !from.contains(at("2025-12-31T00:00:00Z")), "{cell}");
+        }
+        // The other end, and a row that is never valid.
+        for cell in ["0001-01-01", "1900-01-01", "0001-01-01T00:00:00Z"] {
+            assert!(Period::parse(cell, "9999-12-31").unwrap().contains(Timestamp::UNIX_EPOCH), "{cell}");
+        }
+        assert!(!Period::parse("9999-12-31", "9999-12-31").unwrap().contains(at("2026-01-01T00:00:00Z")));
+        assert_eq!(Period::parse("", "9999-12-32"), Err(Problem::Date(Column::ValidTo)));
     }
 
     #[test]
