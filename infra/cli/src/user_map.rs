@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use aws::s3::{Condition, Object, Put, Store, StoreError, Written};
-use mapping::{UserMap, UserMapRecord};
+use mapping::{Refused, UserMap, UserMapRecord};
 use model::keys;
 use phone::Region;
 use runtime::VariableError;
@@ -95,7 +95,7 @@ impl UserMapSettings {
         };
         let bytes = object.as_ref().map(|object| &object.bytes[..]);
         let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), bytes);
-        let problem = last_used(store).await?.refusal(&record);
+        let problem = last_used(store).await?.refusal(&record).map(|refusal| refusal.to_string());
         Ok(MapInBucket { map, can_be_confirmed: problem.is_some(), problem })
     }
 }
@@ -107,7 +107,7 @@ pub struct MapInBucket {
     pub map: Option<UserMap>,
     /// Reason why import refuses the map, or its absence, and files nothing.
     pub problem: Option<String>,
-    /// `true` if the map is valid, and refused because it has disappeared or shrunk, or the record of the last map cannot
+    /// `true` if the map is valid, and refused because it has disappeared, shrunk or moved most numbers, or the record of the last map cannot
     /// be parsed: an operator can confirm it.
     pub can_be_confirmed: bool,
 }
@@ -119,16 +119,38 @@ pub(super) struct LastUsed {
     pub(super) object: Option<Object>,
 }
 
+/// Reason why import refuses a valid map, or its absence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Map(Refused),
+    #[error(
+        "{} cannot be parsed, so the size of the last map that was used is unknown; nothing is filed until the map is confirmed \
+         with `archiver mapping confirm`",
+        keys::USER_MAP_RECORD
+    )]
+    UnreadableRecord,
+}
+
+impl Refusal {
+    /// Returns the option with which `mapping upload` confirms the map.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Map(Refused::Moved { .. }) => CONFIRM_MOVES,
+            Self::Map(Refused::Shrunk { .. }) | Self::UnreadableRecord => "--confirm-shrink",
+        }
+    }
+}
+
+/// Option of `mapping upload` for a map in which many numbers have other mailboxes.
+pub(super) const CONFIRM_MOVES: &str = "--confirm-moves";
+
 impl LastUsed {
     /// Returns the reason why import refuses a valid map, or its absence.
-    pub(super) fn refusal(&self, record: &UserMapRecord) -> Option<String> {
+    pub(super) fn refusal(&self, record: &UserMapRecord) -> Option<Refusal> {
         match &self.record {
-            Some(last) => record.follows(last.as_ref()).err().map(|shrunk| shrunk.to_string()),
-            None => Some(format!(
-                "{} cannot be parsed, so the size of the last map that was used is unknown; nothing is filed until the map is \
-                 confirmed with `archiver mapping confirm`",
-                keys::USER_MAP_RECORD
-            )),
+            Some(last) => record.follows(last.as_ref()).err().map(Refusal::Map),
+            None => Some(Refusal::UnreadableRecord),
         }
     }
 }
@@ -168,12 +190,12 @@ mod tests {
 
     #[test]
     fn map_that_import_refuses_has_a_reason() {
-        let map = |numbers| UserMapRecord { v: UserMapRecord::VERSION, numbers, sha256: None };
+        let map = |numbers| UserMapRecord { v: UserMapRecord::VERSION, numbers, sha256: None, sample: None };
         let file = |numbers| UserMapRecord { sha256: Some(model::Sha256::of(b"file")), ..map(numbers) };
         let last = |record| LastUsed { record, object: None };
         assert_eq!(last(Some(Some(map(20)))).refusal(&file(18)), None);
         assert_eq!(last(Some(None)).refusal(&file(0)), None, "the first map");
-        assert!(last(Some(Some(map(20)))).refusal(&file(17)).unwrap().contains("has 17 numbers"));
-        assert!(last(None).refusal(&file(20)).unwrap().contains(keys::USER_MAP_RECORD));
+        assert!(last(Some(Some(map(20)))).refusal(&file(17)).unwrap().to_string().contains("has 17 numbers"));
+        assert!(last(None).refusal(&file(20)).unwrap().to_string().contains(keys::USER_MAP_RECORD));
     }
 }

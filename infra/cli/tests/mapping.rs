@@ -155,7 +155,7 @@ async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
 
     write("Mobile,E-mail\n+4520123456,bob@example.com\n+4530123456,eve@example.com\n");
     let (code, out, _) = run(&["mapping", "upload", "people.csv", "--yes", "--json"]).await;
-    let change = "{\"numbers_before\":1,\"numbers_after\":2,\"added\":1,\"removed\":0,\"to_another_mailbox\":1}\n";
+    let change = "{\"numbers_before\":1,\"numbers_after\":2,\"added\":1,\"removed\":0,\"to_another_mailbox\":1,\"period_rows_changed\":0}\n";
     assert_eq!((code, out.as_str()), (0, change));
 
     // The file in the bucket was replaced in another way, or an upload with --confirm-shrink ended before its second write.

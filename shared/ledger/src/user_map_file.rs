@@ -40,8 +40,8 @@ impl UserMapFile {
     /// properties needs no file.
     ///
     /// # Errors
-    /// [`Failure::Configuration`] if the file has conflicting or unreadable rows, has disappeared, or has lost more
-    /// than a tenth of its numbers. Nothing is filed until an operator has fixed or confirmed it, because a mail in the
+    /// [`Failure::Configuration`] if the file has conflicting or unreadable rows, has disappeared, has lost more
+    /// than a tenth of its numbers, or has other mailboxes for most of them. Nothing is filed until an operator has fixed or confirmed it, because a mail in the
     /// wrong mailbox is worse than a late one.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let mut cache = self.cache.lock().await;
@@ -111,7 +111,7 @@ impl UserMapFile {
                 return Err(refused(format!("{key} cannot be parsed: write it again with `archiver mapping confirm`")));
             }
         };
-        record.follows(last.as_ref()).map_err(|shrunk| refused(format!("{}: {shrunk}", self.key)))?;
+        record.follows(last.as_ref()).map_err(|reason| refused(format!("{}: {reason}", self.key)))?;
         if last.as_ref() == Some(record) {
             return Ok(true);
         }

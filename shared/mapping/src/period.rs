@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use crate::{Column, Problem};
 
 /// A period that includes its start and excludes its end; a missing bound is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Period {
     from: Option<Timestamp>,
     to: Option<Timestamp>,

@@ -1,7 +1,7 @@
 //! The operator's table of mobile numbers and mailbox addresses.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     fmt,
 };
 
@@ -225,6 +225,28 @@ impl UserMap {
             person.0 = person.0.min(*number);
         }
         by_line.into_values().collect()
+    }
+
+    /// Returns each number once, in one of its forms, with the mailboxes of its rows. Personal data.
+    pub fn numbers(&self) -> impl Iterator<Item = (PhoneNumber, impl Iterator<Item = &MailboxAddress>)> {
+        self.chains().map(|(number, first)| (number, first.rows().map(|row| &row.address)))
+    }
+
+    /// Returns the first row of each number, with the same one of the number's forms in every map.
+    fn chains(&self) -> impl Iterator<Item = (PhoneNumber, &Mapped)> {
+        let is_smallest = |number: PhoneNumber| number.variants().all(|variant| number <= variant);
+        self.entries.iter().map(|(number, first)| (*number, first)).filter(move |(number, _)| is_smallest(*number))
+    }
+
+    /// Returns the number of rows with a period that only one of the two maps has.
+    pub fn changed_period_rows(&self, other: &Self) -> usize {
+        let (ours, theirs) = (self.period_rows(), other.period_rows());
+        ours.symmetric_difference(&theirs).count()
+    }
+
+    fn period_rows(&self) -> HashSet<(PhoneNumber, &MailboxAddress, Period)> {
+        let rows = self.chains().flat_map(|(number, first)| first.rows().map(move |row| (number, row)));
+        rows.filter(|(_, row)| row.period.is_some()).map(|(number, row)| (number, &row.address, row.period())).collect()
     }
 
     /// Returns the number of people whose number is mapped.

@@ -273,7 +273,7 @@ mod tests {
         outcome.expected = vec![1];
         outcome.acquire("request/task/1".into(), now());
         outcome.wait(now());
-        outcome.dead_letter(Stage::Convert, Reason::SourceGone, source());
+        outcome.dead_letter(Stage::Convert, Reason::Oversize, source());
         outcome.begin_replay("task");
         assert_eq!(outcome.expected, [1]);
         outcome.begin_replay("another");

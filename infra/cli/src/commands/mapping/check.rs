@@ -60,7 +60,10 @@ async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>)
             if let Some(connection) = connection {
                 let refusal = last_used(&connection.store).await?.refusal(&UserMapRecord::of(&map, Some(&bytes)));
                 warnings.extend(refusal.map(|refusal| {
-                    format!("import would reject this map: {refusal}. `archiver mapping upload` needs --confirm-shrink")
+                    format!(
+                        "import would reject this map: {refusal}. `archiver mapping upload` needs {}",
+                        refusal.option()
+                    )
                 }));
             }
             let missing = match connection.filter(|_| arguments.mailboxes) {

@@ -28,22 +28,25 @@ enum MappingCommand {
     /// Check a user map as import does, and report errors by line; changes nothing
     #[command(
         after_help = "No request is sent, except with --mailboxes, --stack or --local: then DefaultRegion is the deployment's, and a map that import \
-        would reject because it has over 10 % fewer numbers than the last one causes a warning.\n\
+        would reject because it has over 10 % fewer numbers than the last one, or other mailboxes for most of them, causes a warning.\n\
         Exit code: 0 when the file is valid (with or without warnings); 1 when it is invalid or cannot be read, or a mailbox does not exist.\n\
         Examples:\n  archiver mapping check people.csv\n  archiver mapping check people.csv --mailboxes --stack NAME"
     )]
     Check(CheckArguments),
     /// Upload a valid user map to the bucket; import uses it from its next batch on
     #[command(
-        after_help = "A file with an invalid row is not uploaded. With --confirm-shrink a file that is in the bucket already is confirmed.\n\
+        after_help = "A file with an invalid row is not uploaded. With --confirm-shrink or --confirm-moves a file that is in the bucket already is confirmed.\n\
         Exit code: 0 when the file is in the bucket, uploaded now or before, and import may use it; 1 when it could not be uploaded; 2 invalid arguments; 4 not confirmed.\n\
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local"
     )]
     Upload(UploadArguments),
-    /// Confirm a user map that has disappeared or lost more than 10 % of its numbers, so that import uses it as it is
-    #[command(after_help = "Import stops filing when the user map disappears or shrinks; nothing is lost meanwhile.\n\
+    /// Confirm a user map that has disappeared, lost more than 10 % of its numbers or moved most of them to other mailboxes,
+    /// so that import uses it as it is
+    #[command(
+        after_help = "Import stops filing when the user map disappears, shrinks or moves most numbers; nothing is lost meanwhile.\n\
         Exit code: 0 when import may use the present map in the bucket; 1 when the map is invalid; 4 not confirmed.\n\
-        Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local")]
+        Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local"
+    )]
     Confirm(ConfirmArguments),
     /// Show the mailbox for a user, by the user map in the bucket and the rule for e-mail properties
     #[command(

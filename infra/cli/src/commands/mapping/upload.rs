@@ -6,6 +6,7 @@ use anyhow::bail;
 use aws::s3::{Condition, Object, Put, Written};
 use jiff::Timestamp;
 use mapping::{UserMap, UserMapRecord};
+use phone::PhoneNumber;
 use serde::Serialize;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
     text::{self, shown_up_to},
-    user_map::{UserMapArguments, UserMapSettings, last_used, record_as_used},
+    user_map::{CONFIRM_MOVES, Refusal, UserMapArguments, UserMapSettings, last_used, record_as_used},
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +30,9 @@ pub(super) struct UploadArguments {
     /// Upload a map that has over 10 % fewer numbers than the one that import used last, and confirm it for import
     #[arg(long)]
     confirm_shrink: bool,
+    /// Upload a map in which over 10 % of the numbers, and more than 5, change their mailbox
+    #[arg(long)]
+    confirm_moves: bool,
     /// First check in the deployment's mail system that each mailbox exists, and upload nothing if one is missing
     #[arg(long)]
     mailboxes: bool,
@@ -49,30 +53,48 @@ struct Change {
     added: usize,
     removed: usize,
     to_another_mailbox: usize,
+    /// Rows with a period that only one of the two maps has.
+    period_rows_changed: usize,
+    /// Numbers that have a mailbox now and after.
+    #[serde(skip)]
+    common: usize,
 }
 
 impl Change {
-    /// Compares two maps. `before` is `None` if the present map is invalid.
-    fn between(before: Option<&UserMap>, after: &UserMap) -> Self {
+    /// Compares the mailboxes that each number has at a time. `before` is `None` if the present map is invalid.
+    fn between(before: Option<&UserMap>, after: &UserMap, now: Timestamp) -> Self {
         let empty = UserMap::empty();
         let old = before.unwrap_or(&empty);
-        let now = Timestamp::now();
-        let (mut added, mut moved) = (0, 0);
-        for (number, address) in after.people() {
-            match old.address_of(&number, now) {
-                None => added += 1,
-                Some(other) if other != address => moved += 1,
-                Some(_) => {}
+        let (mut added, mut moved, mut common) = (0, 0, 0);
+        for (number, _) in after.numbers() {
+            match (old.address_of(&number, now), after.address_of(&number, now)) {
+                (None, Some(_)) => added += 1,
+                (Some(before), Some(after)) => {
+                    common += 1;
+                    moved += usize::from(before != after);
+                }
+                (_, None) => {}
             }
         }
-        let removed = old.people().into_iter().filter(|(number, _)| after.address_of(number, now).is_none()).count();
+        let is_lost =
+            |number: &PhoneNumber| old.address_of(number, now).is_some() && after.address_of(number, now).is_none();
+        let removed = old.numbers().filter(|(number, _)| is_lost(number)).count();
         Self {
             numbers_before: before.map(UserMap::len),
             numbers_after: after.len(),
             added,
             removed,
             to_another_mailbox: moved,
+            period_rows_changed: after.changed_period_rows(old),
+            common,
         }
+    }
+
+    /// Returns whether so many numbers change their mailbox that a column of the table may have been sorted alone.
+    fn moves_many(&self) -> bool {
+        /// Changes of up to this many mailboxes are made by hand.
+        const HANDFUL: usize = 5;
+        self.to_another_mailbox > HANDFUL && self.to_another_mailbox * 10 > self.common
     }
 }
 
@@ -109,21 +131,26 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         None => Some(UserMap::empty()),
         Some(object) => UserMap::parse(&object.bytes, default_region).ok(),
     };
-    let change = Change::between(in_use.as_ref(), &map);
+    let change = Change::between(in_use.as_ref(), &map, Timestamp::now());
     match change.numbers_before {
         Some(numbers) => eprintln!(
-            "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox",
-            change.numbers_after, change.added, change.removed, change.to_another_mailbox
+            "{key}: {numbers} numbers now, {} after: {} added, {} removed, {} to another mailbox{}",
+            change.numbers_after,
+            change.added,
+            change.removed,
+            change.to_another_mailbox,
+            match change.period_rows_changed {
+                0 => String::new(),
+                rows => format!("; {rows} rows with a period added, removed or changed"),
+            }
         ),
         None => eprintln!("{key}: the present map is invalid, and import files nothing; {} numbers after", map.len()),
     }
     let record = UserMapRecord::of(&map, Some(&bytes));
     let last = last_used(&connection.store).await?;
     let refusal = last.refusal(&record);
-    if let Some(refusal) = refusal.as_ref().filter(|_| !arguments.confirm_shrink) {
-        eprintln!(
-            "Import would reject this map: {refusal}. Nothing was changed; upload it with --confirm-shrink if it is intended."
-        );
+    if let Some((reason, option)) = unconfirmed(arguments, &change, refusal) {
+        eprintln!("{reason}. Nothing was changed; upload it with {option} if it is intended.");
         return Ok(ExitCode::FAILURE);
     }
     // An upload with --confirm-shrink that ended between its two writes has left the file unconfirmed.
@@ -161,5 +188,81 @@ async fn put_file(connection: &Connection, key: &str, bytes: Vec<u8>, before: Op
         Written::Conflict => {
             bail!("another writer has just changed {key}; nothing was uploaded: run the command again")
         }
+    }
+}
+
+/// Returns why the map needs an option to be uploaded, and the option; `None` if it needs none, or has been confirmed.
+fn unconfirmed(
+    arguments: &UploadArguments,
+    change: &Change,
+    refusal: Option<Refusal>,
+) -> Option<(String, &'static str)> {
+    let is_given = |option| if option == CONFIRM_MOVES { arguments.confirm_moves } else { arguments.confirm_shrink };
+    if let Some(refusal) = refusal.filter(|refusal| !is_given(refusal.option())) {
+        return Some((format!("Import would reject this map: {refusal}"), refusal.option()));
+    }
+    let Change { to_another_mailbox, common, .. } = change;
+    let reason = || {
+        format!("{to_another_mailbox} of {common} numbers change their mailbox: check that no column was sorted alone")
+    };
+    (change.moves_many() && !arguments.confirm_moves).then(|| (reason(), CONFIRM_MOVES))
+}
+
+#[cfg(test)]
+mod tests {
+    use mapping::Refused;
+
+    use super::*;
+
+    fn map(rows: &[&str]) -> UserMap {
+        let csv = format!("Phone,Mail,valid_from,valid_to\n{}\n", rows.join("\n"));
+        UserMap::parse(csv.as_bytes(), None).unwrap()
+    }
+
+    fn change(before: &[&str], after: &[&str]) -> (usize, usize, usize, usize) {
+        let change = Change::between(Some(&map(before)), &map(after), "2026-06-01T00:00:00Z".parse().unwrap());
+        (change.added, change.removed, change.to_another_mailbox, change.period_rows_changed)
+    }
+
+    /// A number with two owners in turn is one number, which has one mailbox now.
+    #[test]
+    fn number_is_counted_once_whatever_periods_it_has() {
+        let ada = "+4520123456,ada@example.com,,2026-01-31";
+        let bob = "+4520123456,bob@example.com,2026-02-01,";
+        let (cy, future) = ("+525512345678,cy@example.com,,", "+4520123457,dee@example.com,2027-01-01,");
+        assert_eq!(change(&[ada, bob, cy], &[ada, bob, cy]), (0, 0, 0, 0));
+        assert_eq!(change(&["+4520123456,ada@example.com,,"], &[ada, bob]), (0, 0, 1, 2));
+        assert_eq!(change(&[ada, bob], &[ada]), (0, 1, 0, 1), "no owner now");
+        assert_eq!(change(&[cy], &[cy, future]), (0, 0, 0, 1), "later");
+        assert_eq!(change(&[], &["+5215512345678,cy@example.com,,"]), (1, 0, 0, 0), "two forms");
+    }
+
+    #[test]
+    fn many_moves_need_their_option() {
+        let arguments = |confirm_moves| UploadArguments { confirm_moves, ..parsed(&["upload", "people.csv", "--yes"]) };
+        let rows = |shift: usize, moved: usize| -> Vec<String> {
+            let owner = |row: usize| if row < moved { (row + shift) % moved } else { row };
+            (0..60).map(|row| format!("+45201234{row:02},p{}@example.com,,", owner(row))).collect()
+        };
+        let needed = |moved: usize, confirmed| {
+            let (before, after) = (rows(0, 60), rows(1, moved));
+            let [before, after] = [before, after].map(|rows| map(&rows.iter().map(String::as_str).collect::<Vec<_>>()));
+            let change = Change::between(Some(&before), &after, Timestamp::now());
+            unconfirmed(&arguments(confirmed), &change, None).map(|(_, option)| option)
+        };
+        assert_eq!((needed(5, false), needed(6, false)), (None, None), "up to a tenth");
+        assert_eq!((needed(7, false), needed(7, true)), (Some("--confirm-moves"), None));
+        let none = Change::between(None, &UserMap::empty(), Timestamp::now());
+        let moved = Some(Refusal::Map(Refused::Moved { moved: 20, common: 20 }));
+        assert_eq!(unconfirmed(&arguments(false), &none, moved).map(|(_, option)| option), Some("--confirm-moves"));
+        assert!(unconfirmed(&arguments(true), &none, moved).is_none());
+        let shrunk = Some(Refusal::Map(Refused::Shrunk { before: 20, after: 2 }));
+        assert_eq!(unconfirmed(&arguments(true), &none, shrunk).map(|(_, option)| option), Some("--confirm-shrink"));
+    }
+
+    fn parsed(line: &[&str]) -> UploadArguments {
+        use clap::{Args, FromArgMatches};
+        let command = UploadArguments::augment_args(clap::Command::new("upload"));
+        UploadArguments::from_arg_matches(&command.get_matches_from(line)).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! Warnings about a valid user map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mapping::UserMap;
 
@@ -22,10 +22,13 @@ pub fn warnings(map: &UserMap) -> Vec<String> {
     found.extend(map.warnings().iter().map(ToString::to_string));
     let mut domains = BTreeMap::<&str, usize>::new();
     let mut mailboxes = BTreeMap::<&str, usize>::new();
-    for (_, address) in map.people() {
-        let domain = address.as_str().split_once('@').map_or("", |(_, domain)| domain);
-        *domains.entry(domain).or_default() += 1;
-        *mailboxes.entry(address.as_str()).or_default() += 1;
+    for (_, addresses) in map.numbers() {
+        // A number with several periods has its mailbox once.
+        for address in addresses.collect::<BTreeSet<_>>() {
+            let domain = address.as_str().split_once('@').map_or("", |(_, domain)| domain);
+            *domains.entry(domain).or_default() += 1;
+            *mailboxes.entry(address.as_str()).or_default() += 1;
+        }
     }
     if domains.len() > 1 {
         let mut domains: Vec<_> = domains.into_iter().collect();
