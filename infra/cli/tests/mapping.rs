@@ -54,7 +54,8 @@ fn valid_file_is_counted() {
     let file = "Mobile number,E-mail address\n+4520123456,ada@example.com\n+4530123456,ada@example.com\n";
     let expected = "people.csv is valid: 2 numbers, 1 mailboxes\n";
     assert_eq!(check(file, &[]), (0, expected.to_owned(), String::new()));
-    let json = "{\"mailboxes\":1,\"numbers\":2,\"valid\":true,\"warnings\":[]}\n";
+    let json =
+        "{\"ignored_columns\":[],\"mailboxes\":1,\"numbers\":2,\"period_rows\":0,\"valid\":true,\"warnings\":[]}\n";
     assert_eq!(check(file, &["--json"]), (0, json.to_owned(), String::new()));
 }
 

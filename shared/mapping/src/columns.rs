@@ -193,8 +193,8 @@ impl Columns {
         let columns = Self {
             phone: column(&names, &[MOBILE, PHONE], Column::Phone)?,
             address: column(&names, &[MAILBOX, EMAIL], Column::Address)?,
-            valid_from: optional(column(&names, &[VALID_FROM], Column::ValidFrom))?,
-            valid_to: optional(column(&names, &[VALID_TO], Column::ValidTo))?,
+            valid_from: optional(column(&names, &[VALID_FROM, START], Column::ValidFrom))?,
+            valid_to: optional(column(&names, &[VALID_TO, END], Column::ValidTo))?,
         };
         let mut warnings = Vec::new();
         for (index, name) in names.iter().enumerate() {
@@ -202,18 +202,143 @@ impl Columns {
                 warnings.push(Warning::IgnoredPhoneColumn { ignored: index + 1, read: columns.phone + 1 });
             }
         }
+        for (index, name) in names.iter().enumerate().filter(|(index, _)| !columns.contains(*index)) {
+            if PERIOD_WORDS.iter().any(|word| name.contains(word))
+                || START.contains(&name.as_str())
+                || END.contains(&name.as_str())
+            {
+                warnings.push(Warning::IgnoredPeriodColumn { column: index + 1 });
+            }
+        }
         if names[columns.phone] == NUMBER {
             warnings.push(Warning::NumberColumn { column: columns.phone + 1 });
         }
         Ok((columns, warnings))
+    }
+
+    /// Returns whether the column at a position, from 0, is read.
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        index == self.phone || index == self.address || [self.valid_from, self.valid_to].contains(&Some(index))
     }
 }
 
 /// A header that may name a phone number or an employee number.
 const NUMBER: &str = "number";
 
-const VALID_FROM: &[&str] = &["validfrom"];
-const VALID_TO: &[&str] = &["validto"];
+const VALID_FROM: &[&str] = &[
+    "validfrom",
+    "validsince",
+    "validfromdate",
+    "datevalidfrom",
+    "effectivefrom",
+    "gultigab",
+    "gultigvon",
+    "gyldigfra",
+    "giltigfran",
+    "valableapartirdu",
+    "valabledu",
+    "validedepuis",
+    "validodesde",
+    "validoapartirde",
+    "validode",
+    "validodal",
+    "validodesdeel",
+    "geldigvan",
+    "geldigvanaf",
+    "voimassaalkaen",
+    "waznyod",
+    "waznaod",
+    "wazneod",
+];
+
+const VALID_TO: &[&str] = &[
+    "validto",
+    "validuntil",
+    "validtill",
+    "validthrough",
+    "validthru",
+    "validtodate",
+    "datevalidto",
+    "effectiveto",
+    "effectiveuntil",
+    "gultigbis",
+    "gyldigtil",
+    "giltigtill",
+    "giltigttill",
+    "valablejusquau",
+    "valableau",
+    "validejusquau",
+    "validohasta",
+    "validohastael",
+    "validoate",
+    "validoal",
+    "validofinoal",
+    "geldigtot",
+    "geldigtotenmet",
+    "voimassaasti",
+    "waznydo",
+    "waznado",
+    "waznedo",
+];
+
+/// Columns of personnel systems. They are used if there is no column of the first lists.
+const START: &[&str] = &[
+    "startdate",
+    "dateofstart",
+    "begindate",
+    "startdatum",
+    "datededebut",
+    "datedebut",
+    "fechadeinicio",
+    "fechainicio",
+    "datadeinicio",
+    "datainicio",
+    "datadiinizio",
+    "datainizio",
+    "begindatum",
+    "startdato",
+    "alkamispaiva",
+    "datarozpoczecia",
+];
+
+const END: &[&str] = &[
+    "enddate",
+    "dateofend",
+    "enddatum",
+    "datedefin",
+    "datefin",
+    "fechadefin",
+    "fechafin",
+    "datadefim",
+    "datafim",
+    "datadifine",
+    "datafine",
+    "einddatum",
+    "slutdato",
+    "sluttdato",
+    "slutdatum",
+    "paattymispaiva",
+    "datazakonczenia",
+];
+
+/// Parts of a header that names a period, in case it is in none of the lists.
+const PERIOD_WORDS: &[&str] = &[
+    "valid",
+    "expir",
+    "until",
+    "effective",
+    "gultig",
+    "ablauf",
+    "gyldig",
+    "giltig",
+    "geldig",
+    "valable",
+    "caduc",
+    "vigen",
+    "scaden",
+    "voimass",
+    "wazn",
+];
 
 fn optional(found: Result<usize, Problem>) -> Result<Option<usize>, Problem> {
     match found {
@@ -292,5 +417,31 @@ mod tests {
         );
         assert_eq!(warnings(&["Mail", "Number"]), Ok(vec![Warning::NumberColumn { column: 2 }]));
         assert_eq!(warnings(&["Mobile", "Mail", "valid_from", "valid_to"]), Ok(Vec::new()));
+        assert_eq!(
+            warnings(&["Mobile", "Mail", "Valid until", "End date", "Card expires", "Name"]),
+            Ok(vec![Warning::IgnoredPeriodColumn { column: 4 }, Warning::IgnoredPeriodColumn { column: 5 }])
+        );
+    }
+
+    #[test]
+    fn columns_of_a_period_are_recognized_in_every_language() {
+        for (from, to) in [
+            ("valid_from", "valid_to"),
+            ("Valid since", "Valid through"),
+            ("Start date", "End date"),
+            ("Gültig ab", "Gültig bis"),
+            ("Gyldig fra", "Gyldig til"),
+            ("Giltig från", "Giltig till"),
+            ("Valable à partir du", "Valable jusqu'au"),
+            ("Válido desde", "Válido hasta"),
+            ("Geldig vanaf", "Geldig tot en met"),
+            ("Fecha de inicio", "Fecha de fin"),
+            ("Ważny od", "Ważny do"),
+        ] {
+            let found = Columns::find(&StringRecord::from(vec!["Mobile", "Mail", from, to]));
+            let (columns, warnings) = found.unwrap();
+            assert_eq!((columns.valid_from, columns.valid_to), (Some(2), Some(3)), "{from}, {to}");
+            assert!(warnings.is_empty(), "{from}, {to}");
+        }
     }
 }

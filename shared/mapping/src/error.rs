@@ -145,6 +145,27 @@ pub enum Warning {
         /// From 1.
         read: usize,
     },
+    /// A column whose header names a period, and which is ignored.
+    #[error(
+        "column {column} seems to limit the time of a row, and is ignored: call it valid_from or valid_to if it does, or remove it"
+    )]
+    IgnoredPeriodColumn {
+        /// From 1.
+        column: usize,
+    },
+    /// A column with dates, which is ignored.
+    #[error(
+        "column {column} has dates in {rows} rows, the first in line {line}, and is ignored: call it valid_from or valid_to if it limits \
+         the time of a row"
+    )]
+    IgnoredDates {
+        /// From 1.
+        column: usize,
+        /// The number of such rows.
+        rows: u64,
+        /// The first of these lines, from 1.
+        line: u64,
+    },
     /// A column called only "Number" is used as the mobile number.
     #[error(
         "column {column} is called \"Number\" and is used as the mobile number: rename it if it contains employee numbers"

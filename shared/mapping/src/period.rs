@@ -42,6 +42,21 @@ impl Period {
     }
 }
 
+/// Returns whether a cell looks like a date in any usual notation: three numbers, or two and a word between them, of which one
+/// is a year.
+pub(crate) fn looks_like_a_date(cell: &str) -> bool {
+    let Some(date) = cell.split(|char: char| char.is_whitespace() || char == 'T').next() else { return false };
+    let parts: Vec<&str> = date.trim_end_matches('.').split(['-', '/', '.']).collect();
+    let [first, middle, last] = parts[..] else { return false };
+    let number = |part: &str, range: std::ops::RangeInclusive<u32>| {
+        (1..=4).contains(&part.len()) && part.parse().is_ok_and(|number| range.contains(&number))
+    };
+    let is_year = |part: &str| part.len() == 4 && (number(part, 1900..=2199) || part == "9999");
+    let is_day = |part: &str| part.len() <= 2 && number(part, 1..=31);
+    let is_month = (3..=12).contains(&middle.chars().count()) && middle.chars().all(char::is_alphabetic);
+    (is_day(middle) || is_month) && (is_year(first) && is_day(last) || is_day(first) && is_year(last))
+}
+
 /// Reads a bound. A later moment than the last representable one is that one.
 fn parse_bound(cell: &str, column: Column, day_ends_after: SignedDuration) -> Result<Option<Timestamp>, Problem> {
     if cell.is_empty() {
@@ -105,6 +120,24 @@ mod tests {
         }
         assert_eq!(Period::parse("2026-02-01", "2026-01-31"), Err(Problem::EmptyPeriod));
         assert!(Period::parse("2026-01-31", "2026-01-31").is_ok(), "one day");
+    }
+
+    #[test]
+    fn dates_look_like_dates_and_phone_numbers_do_not() {
+        for cell in [
+            "2026-01-31",
+            "31.01.2026",
+            "1/31/2026",
+            "31-Jan-2026",
+            "2026/1/31 08:00",
+            "2026-01-31T08:00:00Z",
+            "9999-12-31",
+        ] {
+            assert!(looks_like_a_date(cell), "{cell}");
+        }
+        for cell in ["", "20-12-3456", "+45 20 12 34 56", "1.2.3", "10.0.2026.1", "4520123456", "Ada", "202-555-0143"] {
+            assert!(!looks_like_a_date(cell), "{cell}");
+        }
     }
 
     #[test]

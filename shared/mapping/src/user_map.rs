@@ -10,7 +10,11 @@ use jiff::Timestamp;
 use model::{MailboxAddress, Participant};
 use phone::{PhoneNumber, Region};
 
-use crate::{Column, Problem, UserMapErrors, Warning, columns::Columns, period::Period};
+use crate::{
+    Column, Problem, UserMapErrors, Warning,
+    columns::Columns,
+    period::{Period, looks_like_a_date},
+};
 
 /// Maps mobile numbers to mailboxes. Personal data: `Debug` shows only the count.
 #[derive(Clone, Default)]
@@ -18,7 +22,10 @@ pub struct UserMap {
     /// Each number in every form that WhatsApp may use.
     entries: HashMap<PhoneNumber, Mapped>,
     numbers: usize,
-    has_periods: bool,
+    /// Rows with a period.
+    period_rows: usize,
+    /// Headers of the columns that are not read.
+    ignored_columns: Vec<String>,
     warnings: Vec<Warning>,
     default_region: Option<Region>,
 }
@@ -73,6 +80,7 @@ impl UserMap {
         let Header { separator, columns, warnings, mut lines } = read_header(text)?;
         let mut map = Self { default_region, warnings, ..Self::default() };
         let mut without_region = (0_u64, 0_u64);
+        let mut dates = BTreeMap::<usize, (u64, u64)>::new();
         let mut errors = UserMapErrors { shown: Vec::new(), more: 0 };
         let mut reader =
             ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text.as_bytes());
@@ -88,6 +96,8 @@ impl UserMap {
             rows += 1;
             // The first record is the header.
             if rows == 1 {
+                let ignored = record.iter().enumerate().filter(|(index, _)| !columns.contains(*index));
+                map.ignored_columns = ignored.map(|(_, name)| name.trim().to_owned()).collect();
                 continue;
             }
             if rows > Self::MAX_ROWS + 1 {
@@ -96,6 +106,12 @@ impl UserMap {
             if let Err(problem) = map.add(line, &record, columns) {
                 errors.push(line, problem);
             }
+            let cells = record.iter().take(Self::MAX_COLUMNS).enumerate();
+            for (index, _) in cells.filter(|(_, cell)| looks_like_a_date(cell.trim())) {
+                if !columns.contains(index) {
+                    dates.entry(index).or_insert((0, line)).0 += 1;
+                }
+            }
             let phone = record.get(columns.phone).unwrap_or_default();
             if default_region.is_none() && !phone.trim().is_empty() && !PhoneNumber::is_international(phone) {
                 without_region = (without_region.0 + 1, if without_region.0 == 0 { line } else { without_region.1 });
@@ -103,6 +119,9 @@ impl UserMap {
         }
         if let (rows @ 1.., line) = without_region {
             map.warnings.push(Warning::NoRegion { rows, line });
+        }
+        for (index, (rows, line)) in dates {
+            map.warnings.push(Warning::IgnoredDates { column: index + 1, rows, line });
         }
         if errors.count() == 0 { Ok(map) } else { Err(errors) }
     }
@@ -139,7 +158,7 @@ impl UserMap {
             }
         }
         self.numbers += usize::from(earlier.is_none());
-        self.has_periods |= !period.is_unlimited();
+        self.period_rows += usize::from(!period.is_unlimited());
         let period = (!period.is_unlimited()).then(|| Box::new(period));
         for variant in number.variants() {
             let row = Mapped { address: address.clone(), line, period: period.clone(), next: None };
@@ -193,7 +212,17 @@ impl UserMap {
 
     /// Returns whether a row has a period, so that a number may belong to different mailboxes at different times.
     pub fn has_periods(&self) -> bool {
-        self.has_periods
+        self.period_rows > 0
+    }
+
+    /// Returns the number of rows that have a period.
+    pub fn period_rows(&self) -> usize {
+        self.period_rows
+    }
+
+    /// Returns the headers of the columns that are not read. Content of the file: for the operator's terminal only.
+    pub fn ignored_columns(&self) -> &[String] {
+        &self.ignored_columns
     }
 
     /// Returns valid content that may be a mistake.
@@ -240,11 +269,11 @@ impl UserMap {
 
     /// Returns the number of rows with a period that only one of the two maps has.
     pub fn changed_period_rows(&self, other: &Self) -> usize {
-        let (ours, theirs) = (self.period_rows(), other.period_rows());
+        let (ours, theirs) = (self.limited_rows(), other.limited_rows());
         ours.symmetric_difference(&theirs).count()
     }
 
-    fn period_rows(&self) -> HashSet<(PhoneNumber, &MailboxAddress, Period)> {
+    fn limited_rows(&self) -> HashSet<(PhoneNumber, &MailboxAddress, Period)> {
         let rows = self.chains().flat_map(|(number, first)| first.rows().map(move |row| (number, row)));
         rows.filter(|(_, row)| row.period.is_some()).map(|(number, row)| (number, &row.address, row.period())).collect()
     }

@@ -113,6 +113,21 @@ fn whatsapp_id_outranks_a_doubtful_reading_of_the_phone() {
 }
 
 #[test]
+fn ignored_columns_with_dates_cause_a_warning() {
+    let csv = "Phone,Mail,Name,Leaves,Valid until\n+4520123456,ada@example.com,Ada,,2026-01-31\n\
+               +4520123457,bob@example.com,Bob,31.01.2026,\n+4520123458,cy@example.com,Cy,01.02.2026,2026-03-31\n";
+    let map = UserMap::parse(csv.as_bytes(), None).unwrap();
+    assert_eq!(map.warnings(), [mapping::Warning::IgnoredDates { column: 4, rows: 2, line: 3 }]);
+    assert_eq!((map.period_rows(), map.ignored_columns()), (2, &["Name".to_owned(), "Leaves".to_owned()][..]));
+    let number: PhoneNumber = PhoneNumber::parse("+4520123456", None).unwrap();
+    assert_eq!(
+        map.address_of(&number, "2026-02-01T00:00:00Z".parse().unwrap()),
+        None,
+        "the number is another person's"
+    );
+}
+
+#[test]
 fn error_names_the_line_of_every_invalid_row() {
     let csv = "Name,Mobile number,E-mail\n\
                Ada,+4520123456,ada@example.com\n\

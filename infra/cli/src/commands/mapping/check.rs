@@ -8,7 +8,7 @@ use phone::Region;
 use serde_json::json;
 
 use super::{
-    file::{counts, missing_mailbox_line, missing_mailboxes, print_errors, print_warnings, read},
+    file::{counts, missing_mailbox_line, missing_mailboxes, print_columns, print_errors, print_warnings, read},
     warnings::warnings,
 };
 use crate::{
@@ -71,8 +71,10 @@ async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>)
                 None => None,
             };
             if arguments.json {
-                let mut result =
-                    json!({"valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": warnings});
+                let mut result = json!({
+                    "valid": true, "numbers": numbers, "mailboxes": mailboxes, "warnings": warnings,
+                    "period_rows": map.period_rows(), "ignored_columns": map.ignored_columns(),
+                });
                 if let Some(missing) = &missing {
                     let row = |(line, mailbox): &(u64, MailboxAddress)| json!({"line": line, "mailbox": mailbox});
                     result["absent"] = missing.iter().map(row).collect();
@@ -84,6 +86,7 @@ async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>)
                     .iter()
                     .flatten()
                     .for_each(|missing| println!("{}", shown_up_to(&missing_mailbox_line(missing), 1_000)));
+                print_columns(&map);
                 print_warnings(&warnings);
             }
             Ok(if missing.iter().flatten().count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -69,6 +69,17 @@ pub(super) fn print_errors(file: &Path, errors: &UserMapErrors, json: bool) -> a
     Ok(())
 }
 
+/// Prints which columns of a map are not read, and how many rows have a period.
+#[expect(clippy::print_stderr, reason = "this is the command's own output")]
+pub(super) fn print_columns(map: &UserMap) {
+    if map.has_periods() {
+        eprintln!("{} rows have a period (valid_from, valid_to)", map.period_rows());
+    }
+    if !map.ignored_columns().is_empty() {
+        eprintln!("{}", shown_up_to(&format!("columns that are ignored: {}", map.ignored_columns().join(", ")), 1_000));
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "this is the command's own output")]
 pub(super) fn print_warnings(warnings: &[String]) {
     for warning in warnings {

@@ -10,7 +10,7 @@ use phone::PhoneNumber;
 use serde::Serialize;
 
 use super::{
-    file::{missing_mailbox_line, missing_mailboxes, print_errors, print_warnings, read},
+    file::{missing_mailbox_line, missing_mailboxes, print_columns, print_errors, print_warnings, read},
     warnings::warnings,
 };
 use crate::{
@@ -117,6 +117,7 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
             return Ok(ExitCode::FAILURE);
         }
     };
+    print_columns(&map);
     print_warnings(&warnings(&map));
     if arguments.mailboxes {
         let missing = missing_mailboxes(connection, &arguments.deployment.ministack, &map).await?;
