@@ -5,7 +5,7 @@
     python3 generate.py DIRECTORY
 
 words.tsv            what the reader knows: day periods, month names, Japanese eras, connecting words
-../tests/formats.tsv what the tests write: the short date and time formats of every locale
+../tests/exports/formats.tsv what the tests write: the short date and time formats of every locale
 """
 
 import json
@@ -159,7 +159,7 @@ def formats_table():
         if line not in seen:
             seen[line] = locale
             lines.append(f"{locale}\t{line}")
-    (HERE.parent / "tests" / "formats.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (HERE.parent / "tests" / "exports" / "formats.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 words_table()

@@ -1,7 +1,5 @@
 //! Zips as phones write them, and damaged or hostile ones.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::{Cursor, Write};
 
 use chat_export::{AttachmentError, Export, ExportError, ExportFile, Settings};

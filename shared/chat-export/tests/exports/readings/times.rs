@@ -2,7 +2,7 @@
 
 use pretty_assertions::assert_eq;
 
-use crate::support::{items, text};
+use super::support::{items, text};
 
 /// Returns the time in UTC of each message, with `*` if its mail has a note about the time.
 fn times(lines: &[&str]) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! Mails as vendors write them, and hostile mails. All fixtures are our own.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use eml_drop::{Delivered, MailError, Participants, Profile, attachment, has_same_content, item_id, read};
 use model::{AttachmentId, Captured, ItemId, Sha256};
 use pretty_assertions::assert_eq;

@@ -1,7 +1,5 @@
 //! Zips as vendors write them, and hostile zips.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use eml_drop::{EntryKind, Package, PackageError};

@@ -11,7 +11,7 @@ use pretty_assertions::assert_eq;
 use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use crate::support::{items, kinds, read_as, senders_and_times, settings, text, zipped};
+use super::support::{items, kinds, read_as, senders_and_times, settings, text, zipped};
 
 #[test]
 fn file_that_a_line_names_is_attached_whatever_the_words() {

@@ -4,8 +4,6 @@
 //! names. Each is written in both phones' styles, with a file that is marked by an invented word. The result must equal
 //! what was written; a file that cannot be understood must be rejected as a whole.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::{BTreeMap, HashSet},
     io::{Cursor, Write},

@@ -1,7 +1,5 @@
 //! Exports of many phones and languages, as public bug reports show them, and what each must become.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod files;
 mod senders;
 mod support;

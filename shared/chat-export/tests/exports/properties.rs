@@ -1,7 +1,5 @@
 //! Properties of every export, tested on generated ones.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::{Cursor, Write};
 
 use chat_export::{Export, ExportError, ExportFile, Settings, locate};

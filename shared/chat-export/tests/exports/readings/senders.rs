@@ -5,7 +5,7 @@ use model::Kind;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 
-use crate::support::{items, kinds, lines, read_as, senders_and_times, settings, text};
+use super::support::{items, kinds, lines, read_as, senders_and_times, settings, text};
 
 #[test]
 fn names_end_where_known_participants_show_it() {
