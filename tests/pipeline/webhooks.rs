@@ -7,7 +7,7 @@ use harness::{ACCESS_TOKEN, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{
     sample_source::user_map,
-    webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, sign, wamid, webhook_secret},
+    webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, item_id, sign, wamid, webhook_secret},
 };
 use mail_parser::{MessageParser, MimeHeaders};
 use model::{Sha256, keys};
@@ -20,6 +20,7 @@ use crate::{
 };
 
 const ADA: &str = "ada.lindqvist@example.com";
+const ADA_NUMBER: &str = "46701740605";
 const CLIENT: &str = "447700900123";
 
 pub(crate) async fn start_pipeline(variables: &[(&str, &str)]) -> anyhow::Result<Pipeline> {
@@ -78,7 +79,8 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     assert_eq!(fetched.listed, 1);
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     let items = read_items(&pipeline, ADA)?;
-    let item = &items[&wamid(CLIENT, true, 900)];
+    let item = &items[&item_id(CLIENT, ADA_NUMBER, 900)];
+    assert_eq!(item["messageId"], wamid(CLIENT, true, 900));
     assert_eq!((&item["type"], &item["text"]), (&json!("text"), &json!("see you at noon")));
     // The webhook is sent again after its message was filed; nothing more is filed.
     sender.deliver(&body).await?;
@@ -90,6 +92,47 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     sender.deliver(&self::body(&json!({"messages_of_a_later_version": [{"id": "1"}]}))).await?;
     pipeline.store_events().await?;
     pipeline.until_logged("events of an unknown kind").await
+}
+
+/// Both numbers report the message, at once or after it was filed from the other's webhook.
+#[tokio::test]
+async fn message_between_two_numbers_is_filed_once_for_each() -> anyhow::Result<()> {
+    const KARIM: &str = "karim.haddad@example.com";
+    const KARIM_NUMBER: &str = "447700900104";
+    let pipeline = start_pipeline(&[]).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
+    let of = |number: &str, list: &str, id: String, words: &str| {
+        pipeline.keep_word_confidential(&id);
+        pipeline.keep_word_confidential(words);
+        body(&json!({
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": number, "phone_number_id": format!("7{number}")},
+            list: [{"from": KARIM_NUMBER, "to": ADA_NUMBER, "id": id, "timestamp": "1795166043", "type": "text", "text": {"body": words}}],
+        }))
+    };
+    let echo = |stanza, words| of(KARIM_NUMBER, "message_echoes", wamid(ADA_NUMBER, false, stanza), words);
+    let receipt = |stanza, words| of(ADA_NUMBER, "messages", wamid(KARIM_NUMBER, true, stanza), words);
+    let rounds = [
+        vec![echo(960, "the first of two"), receipt(960, "the first of two"), receipt(961, "the second of two")],
+        vec![echo(961, "the second of two"), receipt(962, "the third of two"), receipt(960, "the first of two")],
+        vec![echo(962, "the third of two")],
+    ];
+    for bodies in rounds {
+        for body in bodies {
+            sender.deliver(&body).await?;
+        }
+        pipeline.store_events().await?;
+        pipeline.run(&Pipeline::backfill()).await?;
+    }
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 3), (KARIM.to_owned(), 3)]));
+    for mailbox in [ADA, KARIM] {
+        let items = read_items(&pipeline, mailbox)?;
+        let expected = [960, 961, 962].map(|stanza| item_id(KARIM_NUMBER, ADA_NUMBER, stanza));
+        assert_eq!(items.keys().cloned().collect::<Vec<_>>(), expected);
+        assert!(items.values().all(|item| item["chat"]["id"] == "447700900104/46701740605"));
+    }
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
 }
 
 /// Nothing of a rejected webhook is stored: without the secret, no item can be filed.
@@ -200,7 +243,7 @@ async fn notification_of_aws_is_filed_when_the_url_is_disabled() -> anyhow::Resu
     }
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(read_items(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), [wamid(CLIENT, true, 911)]);
+    assert_eq!(read_items(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), [item_id(CLIENT, ADA_NUMBER, 911)]);
     Ok(())
 }
 
@@ -270,7 +313,7 @@ async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
     let (_, out, error) = run_archiver(&pipeline, &["report", "--json"]).await?;
     let report: Value = serde_json::from_str(&out).context(error)?;
     let sent = &report["sent_without_content"];
-    assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(wamid(CLIENT, false, 922))));
+    assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(item_id(ADA_NUMBER, CLIENT, 922))));
     let (_, out, _) = run_archiver(&pipeline, &["report"]).await?;
     assert!(out.contains("The content of 1 sent message was not captured"), "{out}");
     Ok(())

@@ -11,8 +11,9 @@ use crate::{
     event::{AccountEvent, Event, EventKind, StatusWord},
     json::{self, Members, content_digest},
     media,
-    people::insert,
+    people::{insert, own_number},
     variants::completeness,
+    wamid,
     webhook::{Change, Webhook},
 };
 
@@ -61,6 +62,7 @@ struct Reader<'a> {
     change: &'a Change,
     metadata: Option<Box<RawValue>>,
     phone_number_id: Option<String>,
+    own_number: Option<String>,
     /// The contacts, by each of their ids.
     contacts: HashMap<String, Vec<&'a RawValue>>,
     value: Option<Members<'a>>,
@@ -72,7 +74,8 @@ impl<'a> Reader<'a> {
         let member = |name| value.as_ref().and_then(|value| value.get(name));
         let metadata = member("metadata").map(bounded_metadata);
         let ours = metadata.as_deref().and_then(Members::of);
-        let phone_number_id = ours.and_then(|metadata| metadata.text("phone_number_id"));
+        let phone_number_id = ours.as_ref().and_then(|metadata| metadata.text("phone_number_id"));
+        let own_number = ours.as_ref().and_then(own_number);
         let mut contacts: HashMap<String, Vec<&RawValue>> = HashMap::new();
         for raw in member("contacts").and_then(json::list).unwrap_or_default() {
             let contact = Some(raw).filter(|raw| raw.get().len() <= MAX_REPEATED_BYTES).and_then(Members::of);
@@ -84,7 +87,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Self { webhook, change, metadata, phone_number_id, contacts, value }
+        Self { webhook, change, metadata, phone_number_id, own_number, contacts, value }
     }
 
     fn entries(&self) -> Vec<ListEntry<'a>> {
@@ -155,7 +158,7 @@ impl<'a> Reader<'a> {
                     Some("call") => StatusWord::Call,
                     _ => StatusWord::of(&members.text("status").unwrap_or_default()),
                 };
-                let id = members.text("id").map(|id| item_id(&id));
+                let id = members.text("id").map(|id| self.item_id(&id));
                 Event { id: id.unwrap_or_else(|| self.digest_id(raw)), ..whole(EventKind::Status(status)) }
             }
             EntryKind::Contact => whole(EventKind::Contact),
@@ -169,10 +172,10 @@ impl<'a> Reader<'a> {
         let id = match (list, members.text("id")) {
             // WhatsApp sends one event when a call begins and one when it ends.
             (List::Calls, Some(id)) => {
-                Some(item_id(&format!("{id}:{}", members.text("event").unwrap_or_default().to_ascii_lowercase())))
+                Some(self.item_id(&format!("{id}:{}", members.text("event").unwrap_or_default().to_ascii_lowercase())))
             }
             (List::Groups, _) => None,
-            (_, id) => id.map(|id| item_id(&id)),
+            (_, id) => id.map(|id| self.item_id(&id)),
         };
         let envelope = Envelope {
             v: 1,
@@ -216,6 +219,11 @@ impl<'a> Reader<'a> {
         media::references(media::declared(members), self.phone_number_id.as_deref(), aws_phone_number_id)
     }
 
+    /// Returns the id of an event that has one.
+    fn item_id(&self, id: &str) -> ItemId {
+        wamid::item_id(id, self.own_number.as_deref())
+    }
+
     /// Returns the id of an event without one: the digest of the business number and of the content, independent of how
     /// the JSON is written.
     fn digest_id(&self, raw: &RawValue) -> ItemId {
@@ -245,12 +253,6 @@ fn bounded_metadata(raw: &RawValue) -> Box<RawValue> {
         insert(&mut ours, name, metadata.text(name).as_deref().map(truncated));
     }
     RawValue::from_string(ours.to_string()).unwrap_or_default()
-}
-
-/// Returns WhatsApp's id, or its digest if it is not a valid item id. `#` is reserved for `#late`.
-fn item_id(id: &str) -> ItemId {
-    let valid = Some(id).filter(|id| !id.contains('#')).and_then(|id| id.parse().ok());
-    valid.unwrap_or_else(|| ItemId::of_digest(&Sha256::of(id.as_bytes())))
 }
 
 /// Returns the messages of one part of a history.

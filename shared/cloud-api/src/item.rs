@@ -10,6 +10,7 @@ use crate::{
     media,
     people::{self, insert},
     variants::is_late,
+    wamid::message_key,
 };
 
 /// The attachment id of the evidence: the event as received.
@@ -111,6 +112,7 @@ pub fn item(id: &ItemId, variants: &Variants, files: &[CapturedFile], earlier: O
         json!({"field": envelope.field, "received": best.received, "bodySha256": best.body, "notes": notes});
     insert(&mut webhook, "account", envelope.account.clone());
     insert(&mut webhook, "phoneNumberId", metadata.text("phone_number_id"));
+    add_message_keys(&mut webhook, &item, people::own_number(&metadata).as_deref());
     item["webhook"] = webhook;
     item
 }
@@ -157,6 +159,17 @@ fn attach(declared: media::Declared, files: &[CapturedFile], notes: &mut Vec<Str
         ));
     }
     attachments
+}
+
+/// Adds the ids that are the same from both sides of the chat, so that a reply or an edit finds its message whichever
+/// side reported either of them.
+fn add_message_keys(webhook: &mut Value, item: &Value, own_number: Option<&str>) {
+    for (name, message) in
+        [("messageKey", Some(item)), ("quotedKey", item.get("quoted")), ("targetKey", item.get("target"))]
+    {
+        let id = message.and_then(|message| message.get("messageId")).and_then(Value::as_str);
+        insert(webhook, name, id.and_then(|id| message_key(id, own_number)));
+    }
 }
 
 fn is_digest(id: &ItemId) -> bool {

@@ -18,6 +18,7 @@ mod media;
 mod people;
 mod signature;
 mod variants;
+mod wamid;
 mod webhook;
 
 pub use aws::aws_entries;

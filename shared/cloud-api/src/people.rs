@@ -1,11 +1,11 @@
 //! Participants, chat and direction of an event.
 
-use phone::PhoneNumber;
 use serde_json::{Value, json};
 
 use crate::{
     envelope::{Envelope, List},
     json::Members,
+    wamid::is_number,
 };
 
 /// Sender, others, chat and direction of an event.
@@ -17,19 +17,16 @@ pub(crate) struct People {
 }
 
 /// Reads the participants from the copies of an event, the best first. The business number is always one of them: it
-/// determines the mailbox. A copy may lack the other party: the file of a history's message comes in a second webhook
-/// without the thread.
+/// determines the mailbox. Copies may come from two business numbers that write to each other, or are in one group; each
+/// of them takes part. A copy may lack the other party: the file of a history's message comes in a second webhook without
+/// the thread.
 pub(crate) fn people(copies: &[&Envelope]) -> People {
     let copies: Vec<Copy<'_>> = copies.iter().map(|envelope| Copy::of(envelope)).collect();
-    let Some(best) = copies.first() else {
+    let sides = sides(&copies);
+    let (Some(best), Some(first)) = (copies.first(), sides.first()) else {
         return People { from: json!({}), to: Vec::new(), chat: json!({}), is_outgoing: false };
     };
-    let business_number = business_number(best.envelope);
-    let is_outgoing = is_outgoing(&copies, &business_number);
-    let other = match is_outgoing {
-        true => other_party(&copies, ("to", "to_user_id")),
-        false => other_party(&copies, ("from", "from_user_id")),
-    };
+    let side = sides.iter().find(|side| side.is_outgoing).unwrap_or(first);
     let chat = match copies.iter().find_map(|copy| copy.event.text("group_id")) {
         Some(group) => {
             let subject = best.event.text("subject").filter(|_| best.envelope.list == List::Groups);
@@ -37,15 +34,71 @@ pub(crate) fn people(copies: &[&Envelope]) -> People {
             insert(&mut chat, "name", subject);
             chat
         }
-        // The chat's id contains both numbers, because two business numbers may write to the same person.
-        None => json!({"id": format!("{}/{}", identity(&business_number), identity(&other)), "type": "individual"}),
+        // The chat's id contains both numbers, because two business numbers may write to the same person. Their order
+        // does not depend on the number that reports the message.
+        None => {
+            let mut both = [identity(&side.business_number), identity(&side.other)];
+            both.sort();
+            json!({"id": both.join("/"), "type": "individual"})
+        }
     };
-    let others = |participant: Value| if identity(&participant).is_empty() { Vec::new() } else { vec![participant] };
-    match (best.envelope.list, is_outgoing) {
+    let (from, to) = match (best.envelope.list, side.is_outgoing) {
         // WhatsApp does not name the person who changed a group; the business number takes part in the group.
-        (List::Groups, _) => People { from: business_number, to: Vec::new(), chat, is_outgoing },
-        (_, true) => People { from: business_number, to: others(other), chat, is_outgoing },
-        (_, false) => People { from: other, to: others(business_number), chat, is_outgoing },
+        (List::Groups, _) => (&side.business_number, None),
+        (_, true) => (&side.business_number, Some(&side.other)),
+        (_, false) => (&side.other, Some(&side.business_number)),
+    };
+    let mut participants: Vec<Value> = vec![from.clone()];
+    for participant in to.into_iter().chain(sides.iter().map(|side| &side.business_number)) {
+        let id = identity(participant);
+        if !id.is_empty() && participants.iter().all(|earlier| identity(earlier) != id) {
+            participants.push(participant.clone());
+        }
+    }
+    for participant in &mut participants {
+        complete(participant, &sides);
+    }
+    let from = participants.remove(0);
+    People { from, to: participants, chat, is_outgoing: side.is_outgoing }
+}
+
+/// An event as one business number reports it.
+struct Side {
+    business_number: Value,
+    other: Value,
+    is_outgoing: bool,
+}
+
+/// Returns one side for each business number, that of the best copy first.
+fn sides(copies: &[Copy<'_>]) -> Vec<Side> {
+    let mut by_number: Vec<(Value, Vec<&Copy<'_>>)> = Vec::new();
+    for copy in copies {
+        let number = business_number(copy.envelope);
+        match by_number.iter_mut().find(|(earlier, _)| identity(earlier) == identity(&number)) {
+            Some((_, copies)) => copies.push(copy),
+            None => by_number.push((number, vec![copy])),
+        }
+    }
+    let side = |(business_number, copies): (Value, Vec<&Copy<'_>>)| {
+        let is_outgoing = is_outgoing(&copies, &business_number);
+        let other = match is_outgoing {
+            true => other_party(&copies, ("to", "to_user_id")),
+            false => other_party(&copies, ("from", "from_user_id")),
+        };
+        Side { business_number, other, is_outgoing }
+    };
+    by_number.into_iter().map(side).collect()
+}
+
+/// Adds the name and the id under which another business number knows a participant.
+fn complete(participant: &mut Value, sides: &[Side]) {
+    let id = identity(participant);
+    for other in sides.iter().map(|side| &side.other).filter(|other| identity(other) == id) {
+        for name in ["name", "whatsappId"] {
+            if participant.get(name).is_none() {
+                insert(participant, name, other.get(name).cloned());
+            }
+        }
     }
 }
 
@@ -74,14 +127,14 @@ fn business_number(envelope: &Envelope) -> Value {
 
 /// Returns whether the business number sent the message. The webhook says so, or the sender is the business number, or the
 /// sender is not the person of the history's thread.
-fn is_outgoing(copies: &[Copy<'_>], business_number: &Value) -> bool {
+fn is_outgoing(copies: &[&Copy<'_>], business_number: &Value) -> bool {
     let Some(best) = copies.first() else { return false };
     match best.envelope.list {
         List::Echoes => true,
         List::Groups => false,
         List::Calls => best.event.text("direction").is_some_and(|direction| direction == "BUSINESS_INITIATED"),
         List::Messages | List::History => {
-            let any = |read: &dyn Fn(&Copy<'_>) -> Option<bool>| copies.iter().find_map(read);
+            let any = |read: &dyn Fn(&Copy<'_>) -> Option<bool>| copies.iter().find_map(|copy| read(copy));
             let from_me = any(&|copy| copy.event.object("history_context")?.text("from_me")?.parse().ok());
             let number = business_number.get("phone").and_then(Value::as_str);
             let is_ours = |member: &str| {
@@ -91,7 +144,7 @@ fn is_outgoing(copies: &[Copy<'_>], business_number: &Value) -> bool {
             let not_of_thread = || {
                 any(&|copy| {
                     let thread = copy.envelope.thread.as_deref()?;
-                    let person = if is_number(thread) { "from" } else { "from_user_id" };
+                    let person = if is_number(plain(thread)) { "from" } else { "from_user_id" };
                     let from = copies.iter().find_map(|copy| copy.event.text(person))?;
                     Some(!is_same_number(thread, &from))
                 })
@@ -102,14 +155,14 @@ fn is_outgoing(copies: &[Copy<'_>], business_number: &Value) -> bool {
 }
 
 /// Returns the other party: its phone number if a copy contains it, and its business-scoped id.
-fn other_party(copies: &[Copy<'_>], (phone, user_id): (&str, &str)) -> Value {
+fn other_party(copies: &[&Copy<'_>], (phone, user_id): (&str, &str)) -> Value {
     let (mut number, mut id) = (
         copies.iter().find_map(|copy| copy.event.text(phone)),
         copies.iter().find_map(|copy| copy.event.text(user_id)),
     );
     if number.is_none() && id.is_none() {
         match copies.iter().find_map(|copy| copy.envelope.thread.clone()) {
-            Some(thread) if is_number(&thread) => number = Some(thread),
+            Some(thread) if is_number(plain(&thread)) => number = Some(thread),
             thread => id = thread,
         }
     }
@@ -132,13 +185,14 @@ fn other_party(copies: &[Copy<'_>], (phone, user_id): (&str, &str)) -> Value {
 /// Returns whether two numbers are of the same person: WhatsApp writes some countries' numbers in two forms. Ids are
 /// compared unchanged.
 fn is_same_number(one: &str, other: &str) -> bool {
-    let read = |number: &str| PhoneNumber::parse(number, None).ok();
-    match (digits(one), digits(other)) {
-        _ if one == other => true,
-        (one, other) if one.is_empty() || other.is_empty() => false,
-        (one, other) if one == other => true,
-        _ => read(one).zip(read(other)).is_some_and(|(one, other)| one.variants().any(|form| form == other)),
-    }
+    let one = canonical(one);
+    !one.is_empty() && one == canonical(other)
+}
+
+/// Returns the business number that reports an event, in one form for all webhooks.
+pub(crate) fn own_number(metadata: &Members<'_>) -> Option<String> {
+    let number = metadata.text("display_phone_number")?;
+    Some(canonical(&number)).filter(|number| is_number(number))
 }
 
 /// Creates a participant with a number, an id or both.
@@ -155,17 +209,20 @@ pub(crate) fn insert(value: &mut Value, name: &str, member: Option<impl Into<Val
     }
 }
 
-/// Returns the number's digits, or the id if there is no number.
+/// Returns the number's digits, in one form for all webhooks, or the id if there is no number.
 fn identity(participant: &Value) -> String {
     let text = |name| participant.get(name).and_then(Value::as_str);
-    text("phone").map(digits).or_else(|| text("whatsappId").map(str::to_owned)).unwrap_or_default()
+    text("phone").map(canonical).or_else(|| text("whatsappId").map(str::to_owned)).unwrap_or_default()
 }
 
-fn digits(number: &str) -> String {
-    number.chars().filter(char::is_ascii_digit).collect()
+fn plain(number: &str) -> &str {
+    number.strip_prefix('+').unwrap_or(number)
 }
 
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+/// Returns the digits of a number, in one form for all webhooks. Ids are returned unchanged.
+fn canonical(number: &str) -> String {
+    if number.chars().any(char::is_alphabetic) {
+        return number.to_owned();
+    }
+    phone::canonical_digits(&number.chars().filter(char::is_ascii_digit).collect::<String>())
 }

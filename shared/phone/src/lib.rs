@@ -14,5 +14,5 @@ mod text;
 
 pub use digit::decimal_digit;
 pub use error::PhoneError;
-pub use number::PhoneNumber;
+pub use number::{PhoneNumber, canonical_digits};
 pub use region::{Region, RegionError};

@@ -204,6 +204,13 @@ fn other_form(digits: &str) -> Option<String> {
     }
 }
 
+/// Returns the shorter of the two forms of the digits of an international number, for ids that must not depend on the form
+/// that WhatsApp writes (see [`PhoneNumber::variants`]). It reads no numbering plan, so it is the same in every release.
+pub fn canonical_digits(digits: &str) -> String {
+    let other = other_form(digits).filter(|other| other.len() < digits.len());
+    other.unwrap_or_else(|| digits.to_owned())
+}
+
 fn mexican_after_the_1(digits: &str) -> Option<&str> {
     digits.strip_prefix("521").filter(|rest| rest.len() == 10 && !rest.starts_with(['0', '1']))
 }

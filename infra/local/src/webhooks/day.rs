@@ -35,14 +35,25 @@ pub struct WebhookDay {
     pub confidential: Vec<String>,
 }
 
-/// Returns an id in WhatsApp's format: base64 of the other party's number, the direction and a message number.
+/// Returns an id in WhatsApp's format: base64 of the other party, the direction and the number of the message.
 pub fn wamid(party: &str, incoming: bool, stanza: u32) -> String {
-    let mut bytes = b"\x08\x01\x12".to_vec();
-    bytes.push(u8::try_from(party.len()).unwrap_or(u8::MAX));
-    bytes.extend(party.bytes());
-    bytes.extend([if incoming { 0x12 } else { 0x11 }, 20]);
-    bytes.extend(format!("3EB0{stanza:016X}").bytes());
+    let mut bytes = Vec::new();
+    let mut text = |mark: &[u8], text: &str| {
+        bytes.extend(mark);
+        bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+        bytes.extend(text.bytes());
+    };
+    text(b"\x1c\x18", party);
+    let party_kind = if party.contains('.') { 0x14 } else { 0x02 };
+    let direction = if incoming { 0x12 } else { 0x11 };
+    text(&[0x15, party_kind, 0, direction, 0x18], &format!("3EB0{stanza:016X}"));
+    bytes.push(0);
     format!("wamid.{}", BASE64_STANDARD.encode(bytes))
+}
+
+/// Returns the id of the item of a message between two, whichever side reports it.
+pub fn item_id(sender: &str, recipient: &str, stanza: u32) -> String {
+    format!("wa:{sender}:{recipient}:3EB0{stanza:016X}")
 }
 
 struct Builder {

@@ -6,7 +6,7 @@ mod function_url;
 mod meta;
 mod sender;
 
-pub use day::{WebhookDay, wamid};
+pub use day::{WebhookDay, item_id, wamid};
 pub use function_url::{FunctionUrlServer, sign};
 pub use meta::{MediaFault, MediaFile, MetaFake};
 pub use sender::{Sender, Sent};

@@ -6,4 +6,5 @@ mod hostile;
 mod messages;
 mod orders;
 mod support;
+mod two_numbers;
 mod types;

@@ -21,7 +21,9 @@ pub fn identity(item: &Item) -> Sha256 {
         Kind::PollVote => ("poll_vote", item.id.as_str()),
         _ => (ORIGINAL, ""),
     };
-    hash(&item.chat.id, &item.from.identity(), whatsapp_id(item), class, revision)
+    let key = item.webhook.as_ref().and_then(|webhook| non_empty(&webhook.message_key));
+    let message = key.unwrap_or_else(|| whatsapp_id(item));
+    hash(&item.chat.id, &item.from.identity(), message, class, revision)
 }
 
 /// Returns the chat's hash. With the domain it is the first reference of every message in the chat; no message has that
@@ -32,7 +34,11 @@ pub(crate) fn chat_hash(item: &Item) -> Sha256 {
 
 /// Returns WhatsApp's id of the message, or the item's id if there is none.
 pub(crate) fn whatsapp_id(item: &Item) -> &str {
-    item.message_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(item.id.as_str())
+    non_empty(&item.message_id).unwrap_or(item.id.as_str())
+}
+
+fn non_empty(id: &Option<String>) -> Option<&str> {
+    id.as_deref().filter(|id| !id.is_empty())
 }
 
 /// Returns the Message-ID of the message that the item replies to or acts on, if it is certain.
@@ -48,7 +54,11 @@ pub(crate) fn replied_to(item: &Item, domain: &str) -> Option<String> {
 pub fn referred(item: &Item) -> Option<Sha256> {
     let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
-    let message_id = message.message_id.as_deref().filter(|id| !id.is_empty())?;
+    let key = item
+        .webhook
+        .as_ref()
+        .and_then(|webhook| non_empty(if acts { &webhook.target_key } else { &webhook.quoted_key }));
+    let message_id = key.or_else(|| non_empty(&message.message_id))?;
     let sender = sender(item, message)?;
     Some(hash(&item.chat.id, &sender, message_id, ORIGINAL, ""))
 }
