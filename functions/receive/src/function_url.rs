@@ -121,11 +121,7 @@ impl FunctionUrl {
     }
 
     async fn receive(&self, request: &HttpRequest) -> Result<HttpResponse, HttpResponse> {
-        let too_large = || HttpResponse::new(413, "the body is too large");
-        // Base64 encodes three bytes as four characters.
-        if request.body.len() > MAX_BODY_BYTES / 3 * 4 + 4 {
-            return Err(too_large());
-        }
+        // Lambda limits the size of the request.
         let decoded;
         let body = if request.is_base64 {
             decoded = BASE64_STANDARD
@@ -135,10 +131,16 @@ impl FunctionUrl {
         } else {
             request.body.as_bytes()
         };
-        if body.len() > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
         self.check_sender(request, body).await?;
+        if body.len() > MAX_BODY_BYTES {
+            metrics::add(Metric::SetupErrors, 1);
+            error!(
+                bytes = body.len(),
+                limit = MAX_BODY_BYTES,
+                "an authenticated webhook exceeds the limit and is not stored: let the provider split it"
+            );
+            return Err(HttpResponse::new(413, "the body is too large"));
+        }
         match self.intake.keep(body).await {
             Ok(()) => {
                 metrics::add(Metric::Webhooks, 1);

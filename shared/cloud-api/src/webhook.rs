@@ -10,8 +10,9 @@ use crate::{
     json::{self, Members},
 };
 
-/// Maximum size of a body: Meta's 3 MB and the envelope of a provider or of AWS.
-pub const MAX_BODY_BYTES: usize = 4 << 20;
+/// Maximum size of a body: Lambda's limit of an event. Meta sends up to 3 MB; a provider's envelope adds to that, the more
+/// if it contains the payload as a string.
+pub const MAX_BODY_BYTES: usize = 6 << 20;
 
 /// Error of an invalid body. Contains nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

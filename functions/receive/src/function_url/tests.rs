@@ -198,15 +198,26 @@ async fn other_paths_and_methods_are_rejected() {
 }
 
 #[tokio::test]
-async fn body_of_three_megabytes_is_stored_and_a_larger_one_rejected() {
+async fn body_of_three_megabytes_is_stored() {
     let function_url = TestUrl::signed();
     assert_eq!(function_url.status(signed(&"x".repeat(3 << 20))).await, 200);
     assert_eq!(function_url.status(signed(&"x".repeat(MAX_BODY_BYTES))).await, 200);
-    assert_eq!(function_url.status(signed(&"x".repeat(MAX_BODY_BYTES + 1))).await, 413);
-    let encoded = BASE64_STANDARD.encode("x".repeat(MAX_BODY_BYTES + 1));
-    assert_eq!(function_url.status(HttpRequest { is_base64: true, ..signed(&encoded) }).await, 413);
     assert_eq!(function_url.status(HttpRequest { is_base64: true, ..signed("=not base64=") }).await, 400);
-    assert_eq!(function_url.kept(), 2);
+    assert_eq!((function_url.kept(), metrics::counted(Metric::SetupErrors)), (2, 0));
+}
+
+#[tokio::test]
+async fn too_large_body_of_the_sender_is_counted() {
+    let function_url = TestUrl::signed();
+    let large = "x".repeat(MAX_BODY_BYTES + 1);
+    // Of anyone else: neither counted nor told apart from other forged requests.
+    assert_eq!(function_url.status(post(None, &large)).await, 401);
+    assert_eq!(metrics::counted(Metric::SetupErrors), 0);
+    assert_eq!(function_url.status(signed(&large)).await, 413);
+    let HttpRequest { headers, .. } = signed(&large);
+    let encoded = HttpRequest { is_base64: true, body: BASE64_STANDARD.encode(&large), ..signed("") };
+    assert_eq!(function_url.status(HttpRequest { headers, ..encoded }).await, 413);
+    assert_eq!((function_url.kept(), metrics::counted(Metric::SetupErrors)), (0, 2));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::objects::read;
 use crate::{SourceError, inbox::unavailable};
 
 /// Maximum size of a copy: an event is part of a body, and the copy repeats some of its members.
-pub(super) const COPY_LIMIT: u64 = 3 * MAX_BODY_BYTES as u64;
+pub(super) const COPY_LIMIT: u64 = 2 * MAX_BODY_BYTES as u64;
 
 /// Maximum number of copies that are read. Meta, AWS and the history together write fewer.
 const MAX_COPIES: usize = 32;
