@@ -240,6 +240,19 @@ fn runbook_alarm_sections_have_the_same_parts() {
     }
 }
 
+#[test]
+fn dashboard_counts_the_dead_letters_of_every_stage() {
+    let template = Template::read();
+    for (parameters, stages) in [
+        (&[][..], &["ConvertFunction", "ImportFunction"][..]),
+        (WITH_WEBHOOKS, &["ConvertFunction", "ImportFunction", "ReceiveFunction"]),
+    ] {
+        let functions: Vec<_> = stages.iter().map(|stage| format!("\\\"${{{stage}}}\\\"")).collect();
+        let search = format!("Function=({})", functions.join(" OR "));
+        assert!(dashboard(&template, parameters).contains(&search), "{search}");
+    }
+}
+
 /// Dashboard names are global: with the same name, deployments in two regions would overwrite each other's.
 #[test]
 fn dashboard_name_includes_the_region() {
