@@ -264,6 +264,24 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
     assert!(dead_letters.iter().all(|message| message.attributes["stage"] == "receive"), "{dead_letters:?}");
     assert_eq!(pipeline.keys(keys::WEBHOOKS).await?.len(), 3);
+    // Their items are in no manifest, but a proof reads the dead letters.
+    sender.deliver(&text(925, "readable")).await?;
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let reconcile = async |more: &[&str]| {
+        let (code, out, error) = run_archiver(&pipeline, &[&["reconcile", "--settled"][..], more].concat()).await?;
+        anyhow::Ok((code, format!("{out}{error}")))
+    };
+    let (code, out) = reconcile(&[]).await?;
+    assert!(code == Some(3) && out.contains("4 dead letters of receive are in the queue"), "{code:?} {out}");
+    assert!(out.contains("4 webhooks were stored") && out.contains("the events of 3 stored webhooks"), "{out}");
+    for command in [&["report"][..], &["export", "--eml", "--from", "2020-01-01", "--to", "2100-01-01"]] {
+        let directory = tempfile::tempdir()?;
+        let directory = directory.path().join("export").display().to_string();
+        let to = if command[0] == "export" { vec![directory.as_str()] } else { Vec::new() };
+        let (code, out, error) = run_archiver(&pipeline, &[command, &to].concat()).await?;
+        assert!(code != Some(0) && out.contains("4 dead letters of receive"), "{command:?} {code:?} {out}{error}");
+    }
 
     // The command sends them back to the queue of receive.
     let (code, out, error) =
@@ -271,6 +289,26 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     assert_eq!((code, out.trim()), (Some(0), "4 of 4 dead letters were replayed."), "{error}");
     pipeline.store_events().await?;
     assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
+
+    // SQS deletes a dead letter after 14 days. The bodies are still stored.
+    let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
+    client.purge_queue().queue_url(&pipeline.machine.resources.dead_letters.url).send().await?;
+    let (code, out) = reconcile(&[]).await?;
+    assert!(code == Some(1) && out.contains("3 stored webhooks were not processed"), "{code:?} {out}");
+    let (code, out, error) = run_archiver(&pipeline, &["report"]).await?;
+    assert!(code == Some(1) && out.contains("3 stored webhooks were not processed"), "{code:?} {out}{error}");
+    let (code, out) = reconcile(&["--requeue", "--yes"]).await?;
+    assert!(code == Some(1) && out.contains("3 of 3 webhooks are on the receive queue again"), "{code:?} {out}");
+    let (code, out) = reconcile(&[]).await?;
+    assert!(code == Some(3) && out.contains("3 tasks are on the receive queue"), "{code:?} {out}");
+    pipeline.store_events().await?;
+    let reasons = BTreeMap::from([("item-malformed".to_owned(), 3)]);
+    assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
+    // An operator decides that they are not needed.
+    let discard = ["dead-letters", "discard", "--stage", "receive", "--yes-discard", "3"];
+    assert_eq!(run_archiver(&pipeline, &discard).await?.0, Some(0));
+    let (code, out) = reconcile(&[]).await?;
+    assert!(code != Some(1) && out.contains("has discarded the dead letters of 3"), "{code:?} {out}");
     Ok(())
 }
 

@@ -5,9 +5,9 @@ use aws::sqs::{Queue, QueueError};
 use cloud_api::Channel;
 use jiff::Timestamp;
 use model::{Failure, TASK_VERSION};
-use source::cloud_api::Capture;
+use source::cloud_api::{Capture, WebhookTask};
 
-use crate::{WebhookTask, failure::from_source};
+use crate::failure::from_source;
 
 /// Stores webhooks.
 #[async_trait]
@@ -33,7 +33,7 @@ impl Intake for QueueIntake {
         let received = Timestamp::now();
         let webhook = self.capture.raw(body, received).await.map_err(from_source)?;
         let task = WebhookTask { v: TASK_VERSION, received, webhook, channel: Channel::Meta, part: None };
-        send(&self.queue, &[task.to_json()?]).await
+        send(&self.queue, &[task.to_json()]).await
     }
 }
 

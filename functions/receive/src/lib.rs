@@ -34,7 +34,6 @@ pub use function_url::{Check, FunctionUrl, HttpRequest, HttpResponse};
 pub use intake::{Intake, QueueIntake};
 pub use secrets::{InSecretsManager, SecretCache, SecretReader, StoredSecrets, WebhookSecrets};
 pub use settings::{FunctionUrlSettings, Settings, VARIABLES};
-pub use tasks::WebhookTask;
 pub use work::{Files, Receive};
 
 /// Metrics of the function, beside those of every function that works on batches.

@@ -1,51 +1,8 @@
 //! The messages on the receive queue.
 
-use cloud_api::Channel;
-use jiff::Timestamp;
-use model::{Failure, Sha256, TASK_VERSION};
-use serde::{Deserialize, Serialize};
-use source::cloud_api::MediaTask;
-
-/// The task to write the events of a stored body. Contains only the body's key, so that the queue contains no personal
-/// data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookTask {
-    /// [`TASK_VERSION`].
-    pub v: u32,
-    /// Time at which the body was received: part of its key.
-    pub received: Timestamp,
-    /// The digest of the body: the rest of its key.
-    pub webhook: Sha256,
-    /// The way that it came, which decides its envelope.
-    #[serde(default, skip_serializing_if = "is_meta")]
-    pub channel: Channel,
-    /// The events to write; all of them if none is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
-}
-
-impl WebhookTask {
-    /// Returns the body of its message.
-    pub(crate) fn to_json(&self) -> Result<String, Failure> {
-        serde_json::to_string(self)
-            .map_err(|error| Failure::Configuration { detail: format!("serialization failed: {error}"), after: None })
-    }
-}
-
-/// A part of a body's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Part {
-    /// Number of events before it.
-    pub first: usize,
-    /// Number of its events.
-    pub count: usize,
-}
-
-fn is_meta(channel: &Channel) -> bool {
-    *channel == Channel::Meta
-}
+use model::TASK_VERSION;
+use serde::Deserialize;
+use source::cloud_api::{MediaTask, WebhookTask};
 
 /// A message on the queue, recognized by its members.
 pub(crate) enum Task {
@@ -83,6 +40,10 @@ impl Task {
 
 #[cfg(test)]
 mod tests {
+    use cloud_api::Channel;
+    use model::Sha256;
+    use source::cloud_api::WebhookPart;
+
     use super::*;
 
     #[test]
@@ -97,7 +58,7 @@ mod tests {
         let json = serde_json::to_string(&task).unwrap();
         assert!(!json.contains("channel") && !json.contains("part"), "tasks of version 0.1 are the same: {json}");
         assert!(matches!(Task::read(&json), Some(Task::Webhook(read)) if read == task));
-        let part = WebhookTask { channel: Channel::Aws, part: Some(Part { first: 1_000, count: 7 }), ..task };
+        let part = WebhookTask { channel: Channel::Aws, part: Some(WebhookPart { first: 1_000, count: 7 }), ..task };
         let part_json = serde_json::to_string(&part).unwrap();
         assert!(matches!(Task::read(&part_json), Some(Task::Webhook(read)) if read == part));
         let file = r#"{"v":1,"media":"1000","phone_number_id":"7","received":"2026-11-27T09:00:00Z"}"#;

@@ -13,22 +13,17 @@ use cloud_api::{
 };
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use model::{Failure, Reason, Stage, TASK_VERSION};
+use model::{Failure, Reason, Stage, TASK_VERSION, keys::ProcessedPart};
 use runtime::metrics::{self, Metric};
 use source::{
     SourceError,
-    cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask},
+    cloud_api::{Capture, MediaFetcher, MediaOutcome, MediaTask, WebhookPart, WebhookTask},
 };
 use sqs_batch::{Invocation, Next, Record, Work};
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
-use crate::{
-    METRICS, WebhookTask,
-    failure::from_source,
-    intake::send,
-    tasks::{Part, Task},
-};
+use crate::{METRICS, failure::from_source, intake::send, tasks::Task};
 
 /// Events of one webhook that are written concurrently.
 const CONCURRENT_EVENTS: usize = 32;
@@ -143,15 +138,21 @@ impl Receive {
 
     /// Writes every event, and queues its files. All of it may happen again: each object is the same.
     async fn fan_out(&self, webhook: &Webhook, task: &WebhookTask) -> Result<(), Failure> {
-        if let Some(part) = task.part {
-            return self.write(webhook, task, part).await;
-        }
         let count = count_events(webhook);
-        if count <= EVENTS_PER_TASK {
-            return self.write(webhook, task, Part { first: 0, count }).await;
+        if task.part.is_none() && count > EVENTS_PER_TASK {
+            return self.split(task, count).await;
         }
-        let part = |first| WebhookTask { part: Some(Part { first, count: EVENTS_PER_TASK }), ..task.clone() }.to_json();
-        let parts: Vec<_> = (0..count).step_by(EVENTS_PER_TASK).map(part).collect::<Result<_, _>>()?;
+        let part = task.part.unwrap_or(WebhookPart { first: 0, count });
+        self.write(webhook, task, part).await?;
+        let end = part.first.saturating_add(part.count).min(count);
+        let proof = ProcessedPart { webhook: task.webhook, first: part.first, end, total: count };
+        self.capture.processed(task.received, &proof).await.map_err(from_source)
+    }
+
+    /// Queues a task for each part of a body.
+    async fn split(&self, task: &WebhookTask, count: usize) -> Result<(), Failure> {
+        let part = |first| WebhookTask { part: Some(WebhookPart { first, count: EVENTS_PER_TASK }), ..task.clone() };
+        let parts: Vec<_> = (0..count).step_by(EVENTS_PER_TASK).map(|first| part(first).to_json()).collect();
         send(&self.queue, &parts).await?;
         info!(webhook = task.webhook.short_hex(), events = count, parts = parts.len(), "webhook split");
         Ok(())
@@ -159,7 +160,7 @@ impl Receive {
 
     /// Writes a part of the events. Their files are queued even if an event cannot be written: WhatsApp keeps a file for 7
     /// days, which the event's retries may take.
-    async fn write(&self, webhook: &Webhook, task: &WebhookTask, part: Part) -> Result<(), Failure> {
+    async fn write(&self, webhook: &Webhook, task: &WebhookTask, part: WebhookPart) -> Result<(), Failure> {
         let webhook_key = task.webhook.short_hex();
         // Events after the first that the bucket does not take would only wait for the same.
         let is_down = AtomicBool::new(false);

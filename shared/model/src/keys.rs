@@ -68,6 +68,49 @@ pub fn webhook_body(received: Timestamp, body: &Sha256) -> String {
     format!("{}{body}.json", webhooks_day(received))
 }
 
+/// Returns the digest of the body with this key; `None` for a key of another form.
+pub fn webhook_of_body(key: &str) -> Option<Sha256> {
+    let (_day, name) = key.strip_prefix(WEBHOOKS)?.split_once('/')?;
+    name.strip_suffix(".json")?.parse().ok()
+}
+
+/// The proofs that the events of webhooks are written, by day of the body, digest of the body and part.
+pub const PROCESSED: &str = "processed/";
+
+/// Returns the prefix of the proofs of a day's bodies.
+pub fn processed_day(received: Timestamp) -> String {
+    format!("{PROCESSED}{}/", day(received))
+}
+
+/// A part of a body whose events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessedPart {
+    /// The digest of the body.
+    pub webhook: Sha256,
+    /// Number of events before the part.
+    pub first: usize,
+    /// Number of events up to its end.
+    pub end: usize,
+    /// Number of the body's events.
+    pub total: usize,
+}
+
+/// Returns the key of the proof that a part's events are written.
+pub fn processed(received: Timestamp, part: &ProcessedPart) -> String {
+    let ProcessedPart { webhook, first, end, total } = part;
+    format!("{}{webhook}-{first}-{end}-{total}.json", processed_day(received))
+}
+
+/// Reads the key of a proof; `None` for a key of another form.
+pub fn processed_part(key: &str) -> Option<ProcessedPart> {
+    let (_day, name) = key.strip_prefix(PROCESSED)?.split_once('/')?;
+    let mut parts = name.strip_suffix(".json")?.split('-');
+    let webhook = parts.next()?.parse().ok()?;
+    let mut number = || parts.next()?.parse().ok();
+    let part = ProcessedPart { webhook, first: number()?, end: number()?, total: number()? };
+    parts.next().is_none().then_some(part)
+}
+
 /// The copies of each event that webhooks report, by the item's key.
 pub const EVENTS: &str = "events/";
 

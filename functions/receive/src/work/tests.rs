@@ -60,7 +60,7 @@ async fn large_body_is_split_and_every_file_is_queued() {
         let aws = Aws::start().await;
         let (receive, _) = receive(&aws);
         let body = match channel {
-            Channel::Meta => stored(&receive, pictures(COUNT)).await.to_json().unwrap(),
+            Channel::Meta => stored(&receive, pictures(COUNT)).await.to_json(),
             Channel::Aws => {
                 let event = json!({"context": {}, "whatsAppWebhookEntry": pictures(COUNT).to_string()});
                 json!({"Type": "Notification", "TopicArn": "t", "Message": event.to_string()}).to_string()
@@ -69,6 +69,7 @@ async fn large_body_is_split_and_every_file_is_queued() {
         work(&receive, body).await.unwrap();
         let parts = aws.messages();
         assert_eq!((parts.len(), queued_files(&aws).len()), (3, 0));
+        assert!(aws.keys(keys::PROCESSED).is_empty(), "a body that is split is not processed yet");
         // They arrive in any order, and one of them twice.
         for part in parts.iter().rev().chain(parts.last()) {
             work(&receive, part.clone()).await.unwrap();
@@ -77,6 +78,14 @@ async fn large_body_is_split_and_every_file_is_queued() {
         files.dedup();
         assert!(files == numbers(COUNT), "{channel:?}: {} files", files.len());
         assert_eq!(aws.keys(keys::RECEIVED).len(), COUNT);
+        let proofs: Vec<_> = aws.keys(keys::PROCESSED).iter().filter_map(|key| keys::processed_part(key)).collect();
+        let mut proved: Vec<_> = proofs.iter().map(|part| (part.first, part.end, part.total)).collect();
+        proved.sort_unstable();
+        let end = 2 * EVENTS_PER_TASK;
+        let expected = [(0, EVENTS_PER_TASK, COUNT), (EVENTS_PER_TASK, end, COUNT), (end, COUNT, COUNT)];
+        assert_eq!(proved, expected, "each part has a proof");
+        let bodies = aws.keys(keys::WEBHOOKS);
+        assert!(proofs.iter().all(|part| keys::webhook_of_body(&bodies[0]) == Some(part.webhook)));
     }
 }
 
@@ -87,23 +96,25 @@ async fn event_that_cannot_be_written_costs_only_itself() {
     let key = "wamid.1".parse::<ItemId>().unwrap().key();
     let damaged = Put { key: &keys::event_awaited(&key), bytes: "?".into(), content_type: "", sha256: None };
     store.put(damaged, Condition::Absent).await.unwrap();
-    let task = stored(&receive, pictures(40)).await.to_json().unwrap();
+    let task = stored(&receive, pictures(40)).await.to_json();
     assert!(matches!(work(&receive, task).await, Err(Failure::Configuration { .. })));
     assert_eq!(aws.keys(keys::RECEIVED).len(), 39);
     assert_eq!(queued_files(&aws), numbers(40));
+    assert!(aws.keys(keys::PROCESSED).is_empty(), "an event is not written");
 }
 
 #[tokio::test]
 async fn files_are_queued_while_no_event_can_be_written() {
     let aws = Aws::start().await;
     let (receive, _) = receive(&aws);
-    let task = stored(&receive, pictures(100)).await.to_json().unwrap();
+    let task = stored(&receive, pictures(100)).await.to_json();
     aws.fail(Some("events/"));
     assert!(matches!(work(&receive, task.clone()).await, Err(Failure::Transient { .. })));
     assert_eq!((queued_files(&aws), aws.keys(keys::RECEIVED).len()), (numbers(100), 0));
     aws.fail(None);
+    assert!(aws.keys(keys::PROCESSED).is_empty());
     work(&receive, task).await.unwrap();
-    assert_eq!(aws.keys(keys::RECEIVED).len(), 100);
+    assert_eq!((aws.keys(keys::RECEIVED).len(), aws.keys(keys::PROCESSED).len()), (100, 1));
 }
 
 /// convert files the placeholder when the wait ends, so content that is written just before that must not have its id.

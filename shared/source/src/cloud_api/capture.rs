@@ -4,12 +4,15 @@
 use aws::s3::{Condition, Put, Store, Written};
 use cloud_api::{Completeness, Event, EventKind, MAX_BODY_BYTES, Origin, StatusWord, StoredEvent, late_id};
 use jiff::Timestamp;
-use model::{ItemId, Sha256, keys};
+use model::{
+    ItemId, Sha256,
+    keys::{self, ProcessedPart},
+};
 use serde::Serialize;
 
 use super::{
     copies::{COPY_LIMIT, copies},
-    objects::{Awaited, OBJECT_LIMIT, Received, SentStatus, VERSION, read, write},
+    objects::{Awaited, OBJECT_LIMIT, Processed, Received, SentStatus, VERSION, read, write},
 };
 use crate::{SourceError, inbox::unavailable};
 
@@ -58,6 +61,14 @@ impl Capture {
             EventKind::Status(status) => self.status(event, status, origin).await,
             EventKind::Account(_) | EventKind::Contact | EventKind::Unknown => Ok(()),
         }
+    }
+
+    /// Records that the events of a part of a body are written. Without this record `archiver reconcile` reports the body.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: the webhook's task must be retried.
+    pub async fn processed(&self, received: Timestamp, part: &ProcessedPart) -> Result<(), SourceError> {
+        self.create(&keys::processed(received, part), &Processed { v: VERSION }).await
     }
 
     async fn item(&self, event: &Event, completeness: Completeness, origin: &Origin) -> Result<(), SourceError> {

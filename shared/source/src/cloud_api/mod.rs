@@ -12,6 +12,7 @@ mod media;
 mod media_task;
 mod objects;
 mod sent;
+mod webhook_task;
 
 use async_trait::async_trait;
 use aws::s3::Store;
@@ -28,6 +29,7 @@ pub use self::{
     },
     media_task::{MediaTask, MediaTaskError},
     sent::{SentMessage, SentWithoutContent, sent_without_content},
+    webhook_task::{WebhookPart, WebhookTask},
 };
 use crate::{Page, Sink, Source, SourceError, sink};
 

@@ -37,6 +37,12 @@ pub(super) struct SentStatus {
     pub(super) body: Sha256,
 }
 
+/// `processed/<day>/<digest>-<first>-<end>-<total>.json`: the events of a part of a body are written. Its name says all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Processed {
+    pub(super) v: u32,
+}
+
 /// Version of all these formats.
 pub(super) const VERSION: u32 = 1;
 

@@ -14,7 +14,7 @@ use anyhow::anyhow;
 use clap::error::ErrorKind;
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
-use model::Window;
+use model::{Stage, Window};
 use serde_json::json;
 
 pub use self::window_loop::{BackfillError, Fetch, Remainder, fetch_window};
@@ -285,20 +285,22 @@ fn report(response: &Fetched, to: Timestamp, json: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// Returns when both queues were empty in several consecutive reads.
+/// Returns when the queues of all stages were empty in several consecutive reads.
 async fn wait_until_empty(connection: &Connection) -> anyhow::Result<()> {
     let queues = DeadLetterQueue::of(connection);
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut empty = 0;
     while empty < EMPTY_POLLS {
-        let mut waiting = [0; 2];
-        for (count, url) in waiting.iter_mut().zip([&connection.queues.convert, &connection.queues.import]) {
-            *count = queues.depth(url).await?.iter().sum::<u64>();
+        let mut waiting = Vec::new();
+        for stage in [Stage::Receive, Stage::Convert, Stage::Import] {
+            if let Some(url) = connection.queues.of_stage(stage) {
+                waiting.push((queues.depth(url).await?.iter().sum::<u64>(), stage));
+            }
         }
-        let [convert, import] = waiting;
-        bar.set_message(format!("{convert} to convert, {import} to import"));
-        empty = if convert + import == 0 { empty + 1 } else { 0 };
+        let counts: Vec<_> = waiting.iter().map(|(count, stage)| format!("{count} to {}", stage.as_str())).collect();
+        bar.set_message(counts.join(", "));
+        empty = if waiting.iter().all(|(count, _)| *count == 0) { empty + 1 } else { 0 };
         if empty < EMPTY_POLLS {
             tokio::time::sleep(POLL_INTERVAL).await;
         }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Interrupt,
     commands::reconcile::{
-        Coverage, Gap, Incident, ItemHash, MAX_FETCH_DURATION, Pending, Runs, ShortManifest, incidents,
+        Coverage, Gap, Incident, ItemHash, MAX_FETCH_DURATION, Pending, Reconciled, Runs, ShortManifest, incidents,
     },
     connection::Connection,
 };
@@ -186,6 +186,11 @@ impl Survey {
         survey.not_fetched =
             coverage.gaps.iter().map(ToString::to_string).chain(expired).chain(missed_afterwards).collect();
         survey.not_fetched_yet = coverage.pending.iter().map(not_yet).collect();
+        let (from, to) = (survey.request.from, survey.archived_before());
+        if let Some(webhooks) = Reconciled::webhooks(connection, (from, to), longest_run).await? {
+            survey.not_fetched.extend(webhooks.problem());
+            survey.not_fetched_yet.extend(webhooks.pending());
+        }
         let budget = MemoryBudget::of_kib(stored::MEMORY_KIB);
         let mut seen: HashSet<ItemHash> = HashSet::new();
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();

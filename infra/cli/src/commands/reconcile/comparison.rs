@@ -23,6 +23,7 @@ use super::{
     outside_runs::OutsideRuns,
     runs::{LostPages, Runs, ShortManifest},
     seen_items::{ItemHash, ItemState, RunIndexes, SeenItems},
+    webhooks::{StoredWebhooks, Webhooks},
 };
 use crate::{
     commands::dead_letters::{DeadLetterQueue, DeadLetterQueueError, DeadLetterReason},
@@ -95,6 +96,9 @@ pub struct Reconciled {
     pub coverage: Coverage,
     /// Deliveries of a capture vendor in the period that do not match their manifests.
     pub incidents: Vec<Incident>,
+    /// Webhooks of the period; `None` if the deployment does not receive webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<Webhooks>,
 }
 
 /// An item that lacks the copies of some of its participants.
@@ -184,6 +188,7 @@ impl Reconciled {
     ) -> Result<Self, ReconcileError> {
         let store = &connection.store;
         let kept_since = connection.outcomes_kept_since(Timestamp::now());
+        let webhooks = StoredWebhooks::list(connection, scope.from, scope.to).await?;
         let mut reconciled = Self {
             runs: runs.runs.len() as u64,
             outside: OutsideRuns::of(runs, scope.queueing, Timestamp::now()),
@@ -294,11 +299,30 @@ impl Reconciled {
             }
             reconciled.short.extend(run.short(lines).filter(|_| whole));
         }
-        if !open.is_empty() {
-            reconciled.decide(connection, (runs, open), deep_check.as_mut(), report).await?;
+        if !open.is_empty() || webhooks.is_some() {
+            let queue_state = QueueState::read(connection).await?;
+            if let Some(webhooks) = webhooks {
+                let QueueState { receiving, dead_letters, .. } = &queue_state;
+                reconciled.webhooks = Some(webhooks.compare(store, *receiving, dead_letters, scope.queueing).await?);
+            }
+            reconciled.decide(store, &queue_state, (runs, open), deep_check.as_mut(), report).await?;
         }
         reconciled.deep_findings = deep_check.map(DeepCheck::close).unwrap_or_default();
         Ok(reconciled)
+    }
+
+    /// Returns the webhooks of a period; `None` if the deployment does not receive webhooks.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub async fn webhooks(
+        connection: &Connection,
+        (from, to): (Timestamp, Timestamp),
+        queueing: SignedDuration,
+    ) -> Result<Option<Webhooks>, ReconcileError> {
+        let Some(webhooks) = StoredWebhooks::list(connection, Some(from), Some(to)).await? else { return Ok(None) };
+        let QueueState { receiving, dead_letters, .. } = QueueState::read(connection).await?;
+        Ok(Some(webhooks.compare(&connection.store, receiving, &dead_letters, queueing).await?))
     }
 
     /// Returns whether no problem was found, as far as items are decided.
@@ -313,6 +337,7 @@ impl Reconciled {
             && self.short.is_empty()
             && self.coverage.is_contiguous()
             && self.incidents.iter().all(|incident| incident.closed.is_some())
+            && self.webhooks.as_ref().is_none_or(|webhooks| webhooks.unprocessed.is_empty())
     }
 
     /// Returns the items to put on the convert queue again. An unproven item that is filed already stays so: a requeued
@@ -328,17 +353,17 @@ impl Reconciled {
             && self.deep_findings.unchecked_mailboxes.is_empty()
             && self.coverage.is_decided()
             && self.outside.is_decided()
+            && self.webhooks.as_ref().is_none_or(Webhooks::is_decided)
     }
 
     async fn decide(
         &mut self,
-        connection: &Connection,
+        store: &Store,
+        queue_state: &QueueState,
         (runs, open): (&Runs, Vec<OpenItem>),
         mut deep_check: Option<&mut DeepCheck<'_>>,
         mut report: impl FnMut(&ManifestEntry<'_>),
     ) -> Result<(), ReconcileError> {
-        let queue_state = QueueState::read(connection).await?;
-        let store = &connection.store;
         let again = |open: OpenItem| async move {
             let entry_outcome = entry_outcome(store, &open.run, &open.listed).await?;
             Ok::<_, LedgerReadError>((open, entry_outcome))
@@ -404,6 +429,8 @@ impl Reconciled {
 struct QueueState {
     /// `true` if a task may be on one of the two queues.
     busy: bool,
+    /// Number of messages on the receive queue.
+    receiving: u64,
     dead_letters: QueuedDeadLetters,
     discards: DiscardedCopies,
     /// Time since which the bucket has every outcome.
@@ -413,6 +440,10 @@ struct QueueState {
 impl QueueState {
     async fn read(connection: &Connection) -> Result<Self, ReconcileError> {
         let queues = DeadLetterQueue::of(connection);
+        let receiving = match &connection.queues.receive {
+            Some(url) => queues.depth(url).await?.iter().sum(),
+            None => 0,
+        };
         // In the order of processing: a task is on the import queue before it leaves the convert queue.
         let mut busy = false;
         for url in [&connection.queues.convert, &connection.queues.import] {
@@ -420,7 +451,13 @@ impl QueueState {
         }
         let dead_letters = QueuedDeadLetters::read(connection).await?;
         let kept_since = connection.outcomes_kept_since(Timestamp::now());
-        Ok(Self { busy, dead_letters, discards: DiscardedCopies::list(&connection.store).await?, kept_since })
+        Ok(Self {
+            busy,
+            receiving,
+            dead_letters,
+            discards: DiscardedCopies::list(&connection.store).await?,
+            kept_since,
+        })
     }
 
     /// Returns the state of an entry, by its outcome as read after this state.

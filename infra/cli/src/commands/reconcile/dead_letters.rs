@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use aws::s3::{Store, StoreError};
 use jiff::Timestamp;
-use model::{ItemKey, Outcome, Stage, keys};
+use model::{ItemKey, Outcome, Sha256, Stage, keys};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,6 +17,10 @@ use crate::{
 /// Items that have a dead letter in the queue.
 pub(super) struct QueuedDeadLetters {
     pub(super) items: HashSet<ItemHash>,
+    /// Number of dead letters of the stage receive.
+    pub(super) of_receive: u64,
+    /// The digests of the bodies that those of webhooks name.
+    pub(super) webhooks: HashSet<Sha256>,
     /// `true` if all dead letters were read; others may be in flight to other consumers.
     pub(super) complete: bool,
 }
@@ -26,7 +30,7 @@ impl QueuedDeadLetters {
     pub(super) async fn read(connection: &Connection) -> Result<Self, DeadLetterQueueError> {
         let queue = DeadLetterQueue::of(connection);
         let mut scan = queue.scan(HOLD);
-        let mut waiting = Self { items: HashSet::new(), complete: false };
+        let mut waiting = Self { items: HashSet::new(), of_receive: 0, webhooks: HashSet::new(), complete: false };
         let read = async {
             loop {
                 let page = scan.next().await?;
@@ -34,6 +38,10 @@ impl QueuedDeadLetters {
                     return Ok(());
                 }
                 waiting.items.extend(page.iter().filter_map(item_of));
+                for dead_letter in page.iter().filter(|dead_letter| dead_letter.stage == Some(Stage::Receive)) {
+                    waiting.of_receive += 1;
+                    waiting.webhooks.insert(webhook_of(&dead_letter.body));
+                }
             }
         }
         .await;
@@ -51,6 +59,46 @@ fn item_of(dead_letter: &DeadLetterMessage) -> Option<ItemHash> {
     Some(ItemHash::of(body.get("item")?))
 }
 
+/// Returns the digest of the body that a task of receive names. Any other message is a notification, which is stored
+/// unchanged, or names no body.
+fn webhook_of(task: &str) -> Sha256 {
+    let named = serde_json::from_str::<Value>(task).ok();
+    let named = named.and_then(|task| task.get("webhook")?.as_str()?.parse().ok());
+    named.unwrap_or_else(|| Sha256::of(task.as_bytes()))
+}
+
+/// Returns the digests of the bodies whose dead letters an operator has discarded.
+pub(super) async fn discarded_webhooks(store: &Store) -> Result<HashSet<Sha256>, StoreError> {
+    #[derive(Deserialize)]
+    struct Copy {
+        #[serde(default)]
+        stage: Option<Stage>,
+        body: String,
+    }
+    let mut copies = Vec::new();
+    let keep = |listed: Vec<aws::s3::Listed>| {
+        copies.extend(listed.into_iter().map(|listed| listed.key).filter(|key| item_of_copy(key).is_none()));
+        std::future::ready(Ok::<_, StoreError>(()))
+    };
+    store.list(keys::DISCARDED, keep).await?;
+    let mut webhooks = HashSet::new();
+    for key in copies {
+        let Some(object) = store.get(&key, COPY_MAX_BYTES).await? else { continue };
+        let Ok(copy) = serde_json::from_slice::<Copy>(&object.bytes) else { continue };
+        if copy.stage == Some(Stage::Receive) {
+            webhooks.insert(webhook_of(&copy.body));
+        }
+    }
+    Ok(webhooks)
+}
+
+/// Returns the item whose key the name of a copy begins with.
+fn item_of_copy(key: &str) -> Option<ItemHash> {
+    let name = key.rsplit('/').next().and_then(|name| name.get(..32));
+    let key: Option<ItemKey> = name.and_then(|name| name.to_owned().try_into().ok());
+    key.as_ref().and_then(ItemHash::from_key)
+}
+
 /// Keys of the copies that `archiver dead-letters discard` has written, by item.
 pub(super) struct DiscardedCopies(HashMap<ItemHash, Vec<String>>);
 
@@ -63,9 +111,7 @@ impl DiscardedCopies {
         let mut copies: HashMap<_, Vec<_>> = HashMap::new();
         let keep = |listed: Vec<aws::s3::Listed>| {
             for listed in listed {
-                let name = listed.key.rsplit('/').next().and_then(|name| name.get(..32));
-                let key: Option<ItemKey> = name.and_then(|name| name.to_owned().try_into().ok());
-                let Some(item) = key.as_ref().and_then(ItemHash::from_key) else { continue };
+                let Some(item) = item_of_copy(&listed.key) else { continue };
                 copies.entry(item).or_default().push(listed.key);
             }
             std::future::ready(Ok::<_, StoreError>(()))

@@ -16,6 +16,7 @@ mod schedule;
 mod seen_items;
 mod text;
 mod unmapped;
+mod webhooks;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -29,17 +30,18 @@ pub use self::{
     deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
     incidents::{Incident, incidents},
     outside_runs::OutsideRuns,
-    requeue::{RequeueError, requeue},
+    requeue::{RequeueError, requeue, requeue_webhooks},
     runs::{LostPages, Run, Runs, ShortManifest, record},
     seen_items::ItemHash,
     unmapped::Remapped,
+    webhooks::{UnprocessedWebhook, Webhooks},
 };
 use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes, time::check_period};
 
 /// Help text after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
     the SHA-256 of a stored message differs, a copy is missing from the archive folder or duplicated, a page of a manifest is missing, \
-    part of the period was not fetched, or a vendor's delivery does not match its manifest; 3 when none of these applies, but some items are in flight or unproven, some mailboxes could not \
+    part of the period was not fetched, a vendor's delivery does not match its manifest, or a stored webhook was not processed; 3 when none of these applies, but some items are in flight or unproven, receive has tasks or dead letters, some mailboxes could not \
     be checked, a run is fetching part of the period, or the record of a run that may list items of it cannot be parsed; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
     With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly, or not all items could be \
@@ -51,6 +53,8 @@ pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead
     --deep looks for copies only in the archive folder. A copy that is not there was deleted or moved by a user who has access: \
     it is reported and never filed again, because that could create a second copy. Stored messages are kept for MimeDays: use \
     --deep only for later runs. It checks one copy at a time per mailbox, and 16 at a time in total.\n\
+    With SOURCE=cloud-api every webhook that was stored in the period must have been processed: its events are written, or its \
+    task is on the receive queue or in the dead-letter queue. --requeue puts the others on the receive queue again.\n\
     Examples:\n  archiver reconcile\n  archiver reconcile --from 2026-11-01 --to 2026-12-01 --deep --json\n  \
     archiver reconcile --requeue\n  archiver reconcile --unmapped";
 
@@ -103,6 +107,18 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
         println!("{}", text::table(&reconciled, arguments.deep));
     }
     let to_requeue = reconciled.to_requeue();
+    let webhooks = reconciled.webhooks.iter().flat_map(|webhooks| webhooks.unprocessed.clone()).collect::<Vec<_>>();
+    if !webhooks.is_empty() && arguments.requeue {
+        let question = format!("Put {} webhooks on the receive queue again?", webhooks.len());
+        if confirmed(&question, arguments.yes)? {
+            let queued = requeue_webhooks(connection, &webhooks, &Interrupt::listen()).await?;
+            eprintln!("{queued} of {} webhooks are on the receive queue again.", webhooks.len());
+        } else {
+            eprintln!("Nothing was changed.");
+        }
+    } else if !webhooks.is_empty() {
+        eprintln!("To put exactly these webhooks on the receive queue again: {}", requeue_command(arguments));
+    }
     if !to_requeue.is_empty() {
         if arguments.requeue {
             let question = format!("Put {} items on the convert queue again?", to_requeue.len());

@@ -4,11 +4,17 @@ use aws::{
     s3::{Condition, Put, Store, StoreError, Written},
     sqs::{Queue, QueueError},
 };
+use cloud_api::{Channel, aws_entries};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
-use model::{ConvertTask, Outcome, keys::ItemKeys};
+use model::{ConvertTask, Outcome, TASK_VERSION, keys::ItemKeys};
 
-use super::comparison::Missing;
+use source::{
+    SourceError,
+    cloud_api::{Capture, WebhookTask},
+};
+
+use super::{comparison::Missing, webhooks::UnprocessedWebhook};
 use crate::{Interrupt, connection::Connection};
 use ledger::entries::{self, CONCURRENT_READS, LedgerReadError};
 
@@ -24,6 +30,9 @@ pub enum RequeueError {
     /// An outcome cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerReadError),
+    /// The body of a webhook cannot be read.
+    #[error(transparent)]
+    Webhook(#[from] SourceError),
 }
 
 /// Number of items that are prepared before their tasks are sent.
@@ -57,6 +66,39 @@ pub async fn requeue(
         }
         processed += some.len() as u64;
         progress(processed);
+    }
+    Ok(queued)
+}
+
+/// Puts webhooks on the receive queue again, and returns the number of queued ones. An event that is written already is not
+/// written twice.
+///
+/// # Errors
+/// [`RequeueError`].
+pub async fn requeue_webhooks(
+    connection: &Connection,
+    webhooks: &[UnprocessedWebhook],
+    interrupt: &Interrupt,
+) -> Result<u64, RequeueError> {
+    let Some(url) = connection.queues.receive.clone() else { return Ok(0) };
+    let (queue, capture) = (Queue::new(&connection.config, url), Capture::new(connection.store.clone()));
+    let mut queued = 0;
+    for some in webhooks.chunks(SEND_BATCH_ITEMS) {
+        let mut tasks = Vec::new();
+        for UnprocessedWebhook { sha256, received, .. } in some {
+            let body = capture.body(*received, sha256).await?;
+            let is_of_aws = body.is_some_and(|body| aws_entries(&body).is_ok());
+            let channel = if is_of_aws { Channel::Aws } else { Channel::Meta };
+            let task = WebhookTask { v: TASK_VERSION, received: *received, webhook: *sha256, channel, part: None };
+            tasks.push(task.to_json());
+        }
+        if interrupt.is_set() {
+            break;
+        }
+        for sent in queue.send(&tasks).await {
+            sent?;
+            queued += 1;
+        }
     }
     Ok(queued)
 }

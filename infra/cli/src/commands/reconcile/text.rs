@@ -11,6 +11,7 @@ use super::{
     deep_check::{AbsentCopy, Damaged, DeepFindings, Duplicate, UncheckedMailbox},
     incidents::Incident,
     runs::ShortManifest,
+    webhooks::Webhooks,
 };
 use crate::text::{shown, shown_up_to, table_of};
 
@@ -96,6 +97,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     for sentence in reconciled.outside.sentences().into_iter().take(MAX_ROWS).chain(expired) {
         text += &format!("\n{sentence}");
     }
+    text += &webhooks(reconciled.webhooks.as_ref());
     text + &coverage(&reconciled.coverage)
 }
 
@@ -113,6 +115,18 @@ fn unproven(items: &[Missing]) -> String {
          processed. --requeue decides it: each mailbox is searched for the copy before one is filed",
         more(items.len())
     )
+}
+
+/// Formats the webhooks of the period, and what receive still has to do.
+fn webhooks(webhooks: Option<&Webhooks>) -> String {
+    let Some(webhooks) = webhooks else { return String::new() };
+    let mut text = format!("\n{} webhooks were stored in the period", webhooks.stored);
+    if webhooks.discarded > 0 {
+        text += &format!("; an operator has discarded the dead letters of {}", webhooks.discarded);
+    }
+    text.extend(webhooks.pending().into_iter().chain(webhooks.problem()).map(|sentence| format!("\n{sentence}")));
+    text.extend(webhooks.unprocessed.iter().take(MAX_ROWS).map(|webhook| format!("\n  {}", webhook.object)));
+    text + &more(webhooks.unprocessed.len())
 }
 
 /// Formats deliveries that do not match their manifests: open incidents, then closed ones.

@@ -262,6 +262,8 @@ impl DailyCounts {
         does_not_add_up.extend(not_fetched);
         let open = reconciled.incidents.iter().filter(|incident| incident.closed.is_none());
         does_not_add_up.extend(open.map(|incident| format!("{}.", incident.sentence())));
+        let unprocessed = reconciled.webhooks.as_ref().and_then(|webhooks| webhooks.problem());
+        does_not_add_up.extend(unprocessed.map(|sentence| sentence + "."));
         if reconciled.coverage.from.is_none() {
             does_not_add_up.extend(reconciled.coverage.sentences());
         }

@@ -70,9 +70,9 @@ pub const HELP: &str = "An item counts on the day, in UTC, on which the run that
     Senders and users without a mailbox are read from stored messages, which are kept for MimeDays; each user is listed \
     once, with the state at which the item was processed last.\n\
     Exit code: 0 when everything adds up, with or without failures: available after fan-out = imported + skipped + failed, and every \
-    listed item is filed, waits as a dead letter or was discarded, and runs fetched the whole period; 1 when it does not, when part \
+    listed item is filed, waits as a dead letter or was discarded, runs fetched the whole period, and receive has no tasks and no dead letters; 1 when it does not, when part \
     of the period was not fetched (each gap is listed with the command that closes it), or when the report cannot be created; 2 invalid \
-    arguments; 3 when it adds up so far, and items are in flight or unproven (archiver reconcile explains them) or the end of the \
+    arguments; 3 when it adds up so far, and items are in flight or unproven (archiver reconcile explains them), receive has tasks or dead letters, or the end of the \
     period is not fetched yet.\n\
     Examples:\n  archiver report\n  archiver report --date 2026-11-21 --json\n  \
     archiver report --from 2026-11-01 --to 2026-11-30 --html november.html";

@@ -6,7 +6,10 @@ use super::{
     daily_counts::{Day, DayState, Failure, Report},
     unmapped_users::Unmapped,
 };
-use crate::text::{shown, shown_up_to, table_of};
+use crate::{
+    commands::reconcile::Webhooks,
+    text::{shown, shown_up_to, table_of},
+};
 
 /// Limit of rows in a table; `--json` and `--html` list more.
 const MAX_ROWS: usize = 100;
@@ -112,8 +115,14 @@ pub(super) fn examined(report: &Report) -> Vec<String> {
     let incidents = report.reconciled.incidents.iter().filter(|incident| incident.closed.is_some());
     let closed = incidents.map(|incident| shown_up_to(&incident.sentence(), 4_000));
     let reconciled = &report.reconciled;
+    let webhooks = reconciled.webhooks.iter().flat_map(Webhooks::pending);
     let outside = reconciled.outside.sentences().into_iter().chain(reconciled.lost_pages.expired_sentence());
-    outside.chain(reconciled.coverage.sentences()).chain(closed).map(|sentence| sentence + ".").collect()
+    outside
+        .chain(reconciled.coverage.sentences())
+        .chain(closed)
+        .chain(webhooks)
+        .map(|sentence| sentence + ".")
+        .collect()
 }
 
 /// Returns the note beside the counters of a day.

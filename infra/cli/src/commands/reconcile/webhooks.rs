@@ -1,0 +1,241 @@
+//! Compares the stored webhooks with the proofs that all of their events are written, and counts the tasks and dead letters
+//! of receive. An event that is not written is in no manifest, so the comparison of the items cannot see it.
+//!
+//! The order matters: first the bodies are listed, then the queues are read, then the proofs are listed. A task that left
+//! the queue before it was read has written its proof.
+
+use std::collections::HashMap;
+
+use aws::s3::{Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use model::{Sha256, keys};
+use serde::Serialize;
+
+use super::dead_letters::{QueuedDeadLetters, discarded_webhooks};
+use crate::connection::Connection;
+
+/// Webhooks of a period, and what receive still has to do.
+#[derive(Debug, Default, Serialize)]
+pub struct Webhooks {
+    /// Number of bodies that were stored in the period.
+    pub stored: u64,
+    /// Messages on the receive queue: webhooks and files.
+    pub tasks: u64,
+    /// Dead letters of the stage receive in the queue.
+    pub dead_letters: u64,
+    /// Bodies whose events are not all written and that have, or may have, a task or a dead letter.
+    pub waiting: u64,
+    /// Bodies whose events are not all written and whose dead letter an operator has discarded.
+    pub discarded: u64,
+    /// Bodies whose events are not all written and that have neither a task nor a dead letter.
+    pub unprocessed: Vec<UnprocessedWebhook>,
+}
+
+/// A body whose events are not all written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnprocessedWebhook {
+    /// Key of the body in the bucket.
+    pub object: String,
+    #[serde(skip)]
+    pub(super) sha256: Sha256,
+    pub received: Timestamp,
+}
+
+/// A replayed notification of AWS is stored under the day of its replay. Its proof is searched for this long after the
+/// body: dead letters are kept for 14 days.
+const PROOF_SLACK: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// The bodies of a period, listed before the queues are read.
+pub(super) struct StoredWebhooks {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    bodies: HashMap<Sha256, UnprocessedWebhook>,
+    stored: u64,
+}
+
+/// Reason to end a listing.
+enum Stop {
+    AfterPeriod,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Lists the keys of one kind by day: from the day of `from` to that of `to`, both included.
+async fn list_days(
+    store: &Store,
+    prefix: &str,
+    days: (Option<String>, Option<String>),
+    mut each: impl FnMut(aws::s3::Listed),
+) -> Result<(), StoreError> {
+    let (first, last) = days;
+    // Sorts after every key of the last day.
+    let end = last.map(|last| format!("{last}~"));
+    let listed = store.list_after(prefix, first.as_deref(), |page| {
+        let mut is_over = false;
+        for object in page {
+            is_over = end.as_ref().is_some_and(|end| object.key > *end);
+            if is_over {
+                break;
+            }
+            each(object);
+        }
+        async move { if is_over { Err(Stop::AfterPeriod) } else { Ok(()) } }
+    });
+    match listed.await {
+        Ok(()) | Err(Stop::AfterPeriod) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+impl StoredWebhooks {
+    /// Lists the bodies of a period. `None` if the deployment does not receive webhooks.
+    pub(super) async fn list(
+        connection: &Connection,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Option<Self>, StoreError> {
+        if connection.queues.receive.is_none() {
+            return Ok(None);
+        }
+        // Proofs are kept as long as outcomes.
+        let from = from.max(connection.outcomes_kept_since(Timestamp::now()));
+        let mut listed = Self { from, to, bodies: HashMap::new(), stored: 0 };
+        let days = (from.map(keys::webhooks_day), to.map(keys::webhooks_day));
+        list_days(&connection.store, keys::WEBHOOKS, days, |object| {
+            let received = object.last_modified;
+            let is_in_period = from.is_none_or(|from| received >= from) && to.is_none_or(|to| received < to);
+            let Some(sha256) = keys::webhook_of_body(&object.key).filter(|_| is_in_period) else { return };
+            listed.stored += 1;
+            let received = time_of(&object.key, &sha256, received);
+            listed.bodies.entry(sha256).or_insert(UnprocessedWebhook { object: object.key, sha256, received });
+        })
+        .await?;
+        Ok(Some(listed))
+    }
+
+    /// Compares the bodies with the proofs, after the queues were read. `tasks` is the number of messages on the receive queue;
+    /// a body younger than `queueing` may not have a task yet.
+    pub(super) async fn compare(
+        mut self,
+        store: &Store,
+        tasks: u64,
+        dead_letters: &QueuedDeadLetters,
+        queueing: SignedDuration,
+    ) -> Result<Webhooks, StoreError> {
+        let mut proofs: HashMap<Sha256, Vec<keys::ProcessedPart>> = HashMap::new();
+        let to = self.to.map(|to| to.saturating_add(PROOF_SLACK).unwrap_or(Timestamp::MAX));
+        let days = (self.from.map(keys::processed_day), to.map(keys::processed_day));
+        list_days(store, keys::PROCESSED, days, |object| {
+            let Some(part) = keys::processed_part(&object.key) else { return };
+            if self.bodies.contains_key(&part.webhook) {
+                proofs.entry(part.webhook).or_default().push(part);
+            }
+        })
+        .await?;
+        self.bodies.retain(|sha256, _| !proofs.get(sha256).is_some_and(|parts| is_complete(parts)));
+        let mut webhooks =
+            Webhooks { stored: self.stored, tasks, dead_letters: dead_letters.of_receive, ..Webhooks::default() };
+        let now = Timestamp::now();
+        let is_busy = tasks > 0 || !dead_letters.complete;
+        let may_have_task = |body: &UnprocessedWebhook| {
+            is_busy || dead_letters.webhooks.contains(&body.sha256) || body.received + queueing > now
+        };
+        let (waiting, open): (Vec<_>, Vec<_>) = self.bodies.into_values().partition(may_have_task);
+        webhooks.waiting = waiting.len() as u64;
+        if !open.is_empty() {
+            let discarded = discarded_webhooks(store).await?;
+            let (discarded, unprocessed): (Vec<_>, Vec<_>) =
+                open.into_iter().partition(|body| discarded.contains(&body.sha256));
+            (webhooks.discarded, webhooks.unprocessed) = (discarded.len() as u64, unprocessed);
+        }
+        webhooks.unprocessed.sort_by(|one, other| one.object.cmp(&other.object));
+        Ok(webhooks)
+    }
+}
+
+/// Returns a time of receipt under which the body has this key. S3's clock may show another day than the function's.
+fn time_of(key: &str, sha256: &Sha256, written: Timestamp) -> Timestamp {
+    const NEXT_DAY: SignedDuration = SignedDuration::from_hours(1);
+    let earlier = written.saturating_sub(NEXT_DAY).unwrap_or(written);
+    let later = written.saturating_add(NEXT_DAY).unwrap_or(written);
+    let has_key = |at: &Timestamp| keys::webhook_body(*at, sha256) == key;
+    [written, earlier, later].into_iter().find(has_key).unwrap_or(written)
+}
+
+/// Returns whether the parts are all of a body's events, by the number of events that any of them states.
+fn is_complete(parts: &[keys::ProcessedPart]) -> bool {
+    parts.iter().map(|part| part.total).any(|total| {
+        let mut same: Vec<_> = parts.iter().filter(|part| part.total == total).collect();
+        same.sort_by_key(|part| part.first);
+        let reached =
+            same.iter().fold(0, |reached, part| if part.first <= reached { reached.max(part.end) } else { reached });
+        reached >= total
+    })
+}
+
+impl Webhooks {
+    /// Returns whether no task and no dead letter of receive is left, and every stored body is decided.
+    pub fn is_decided(&self) -> bool {
+        self.tasks == 0 && self.dead_letters == 0 && self.waiting == 0
+    }
+
+    /// Describes what is left to do, one sentence each.
+    pub fn pending(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if self.tasks > 0 {
+            sentences.push(format!(
+                "{} tasks are on the receive queue (webhooks and files): items may be missing until receive has processed them",
+                self.tasks
+            ));
+        }
+        if self.dead_letters > 0 {
+            sentences.push(format!(
+                "{} dead letters of receive are in the queue, and their items are in no manifest: archiver dead-letters list --stage receive",
+                self.dead_letters
+            ));
+        }
+        if self.waiting > 0 {
+            sentences.push(format!("the events of {} stored webhooks are not all written yet", self.waiting));
+        }
+        sentences
+    }
+
+    /// Describes the webhooks that nothing processes any more.
+    pub fn problem(&self) -> Option<String> {
+        (!self.unprocessed.is_empty()).then(|| {
+            format!(
+                "{} stored webhooks were not processed and have neither a task nor a dead letter (expired after 14 days, or deleted), \
+                 so their messages are not filed: archiver reconcile --requeue",
+                self.unprocessed.len()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(first: usize, end: usize, total: usize) -> keys::ProcessedPart {
+        keys::ProcessedPart { webhook: Sha256::of(b""), first, end, total }
+    }
+
+    #[test]
+    fn body_is_processed_when_its_parts_have_all_events() {
+        assert!(is_complete(&[part(0, 3, 3)]));
+        assert!(is_complete(&[part(0, 0, 0)]));
+        assert!(is_complete(&[part(250, 500, 600), part(500, 600, 600), part(0, 250, 600)]));
+        // The task was split twice, by two releases.
+        assert!(is_complete(&[part(0, 250, 600), part(200, 600, 600)]));
+        assert!(!is_complete(&[]));
+        assert!(!is_complete(&[part(0, 250, 600), part(500, 600, 600)]));
+        assert!(!is_complete(&[part(250, 600, 600)]));
+        // A release that finds more events has not processed them by an earlier proof of fewer.
+        assert!(!is_complete(&[part(0, 250, 600), part(250, 500, 601)]));
+    }
+}
