@@ -122,6 +122,7 @@ fn alarm_uses_its_own_metric_and_period() {
         ("webhooks-rejected", own_metric(Metric::WebhooksRejected), "ReceiveFunction", (HOUR, 1), 10),
         ("webhooks-failed", FAILED_REQUESTS, "ReceiveFunction", THREE_PERIODS, 0),
         ("capture-stopped", own_metric(Metric::CaptureStopped), "ReceiveFunction", ONE_LONG_PERIOD, 0),
+        ("unrecognized-events", own_metric(Metric::UnrecognizedEvents), "ReceiveFunction", ONE_LONG_PERIOD, 0),
         ("convert-errors", ERRORS, "ConvertFunction", ONE_PERIOD, 0),
         ("import-errors", ERRORS, "ImportFunction", ONE_PERIOD, 0),
         ("fetch-throttles", THROTTLES, "FetchFunction", THREE_PERIODS, 0),

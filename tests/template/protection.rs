@@ -324,7 +324,8 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     let expiring: Vec<_> = rules.iter().filter(by_mime_days).collect();
     let rules: Vec<_> = expiring.iter().map(|rule| &rule["Fn::If"][1]).collect();
     let prefixes: Vec<_> = rules.iter().map(|rule| &rule["Prefix"]).collect();
-    let expected = ["mime/", "captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "media/"];
+    let expected =
+        ["mime/", "captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "unrecognized/", "media/"];
     assert_eq!(prefixes, expected, "other objects than mails and their sources expire by MimeDays");
     // Removed or overwritten objects can be restored for 30 days, longer than a dead letter is kept.
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
@@ -346,7 +347,8 @@ fn earlier_versions_and_interrupted_uploads_expire() {
         rules.iter().map(|rule| template.evaluate(rule, &[("OutcomeDays", "0"), ("MimeDays", "90")])).collect();
     let expiring: Vec<_> =
         evaluated.iter().filter(|rule| rule.get("ExpirationInDays").is_some()).map(|rule| &rule["Prefix"]).collect();
-    let captured = ["captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "media/"];
+    let captured =
+        ["captured/", "webhooks/", "events/", "received/", "awaited/", "statuses/", "unrecognized/", "media/"];
     assert_eq!(expiring, [&["mime/"], &captured[..]].concat());
 }
 

@@ -37,5 +37,10 @@ pub use settings::{FunctionUrlSettings, Settings, VARIABLES};
 pub use work::{Files, Receive};
 
 /// Metrics of the function, beside those of every function that works on batches.
-pub const METRICS: &[Metric] =
-    &[Metric::Webhooks, Metric::WebhooksRejected, Metric::FileThrottles, Metric::CaptureStopped];
+pub const METRICS: &[Metric] = &[
+    Metric::Webhooks,
+    Metric::WebhooksRejected,
+    Metric::FileThrottles,
+    Metric::CaptureStopped,
+    Metric::UnrecognizedEvents,
+];

@@ -164,12 +164,14 @@ impl Receive {
         let webhook_key = task.webhook.short_hex();
         // Events after the first that the bucket does not take would only wait for the same.
         let is_down = AtomicBool::new(false);
-        let unrecognized = AtomicUsize::new(0);
+        let (unreadable, unrecognized) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let written = stream::iter(events_from(webhook, part.first).take(part.count)).map(|event| {
-            let (webhook_key, is_down, unrecognized) = (&webhook_key, &is_down, &unrecognized);
+            let (webhook_key, is_down) = (&webhook_key, &is_down);
+            let (unreadable, unrecognized) = (&unreadable, &unrecognized);
             async move {
                 match event.kind {
                     EventKind::Account(account) => report(account, webhook_key),
+                    EventKind::Unreadable => drop(unreadable.fetch_add(1, Ordering::Relaxed)),
                     EventKind::Unknown => drop(unrecognized.fetch_add(1, Ordering::Relaxed)),
                     EventKind::Item(_) | EventKind::Status(_) | EventKind::Contact => {}
                 }
@@ -187,7 +189,14 @@ impl Receive {
             }
         });
         let written: Vec<_> = written.buffer_unordered(CONCURRENT_EVENTS).collect().await;
-        let unrecognized = unrecognized.into_inner();
+        let (unreadable, unrecognized) = (unreadable.into_inner(), unrecognized.into_inner());
+        if unreadable > 0 {
+            metrics::add(Metric::UnrecognizedEvents, unreadable as u64);
+            error!(
+                webhook = webhook_key,
+                unreadable, "webhook has values that may contain messages and cannot be read: they are not filed"
+            );
+        }
         if unrecognized > 0 {
             warn!(
                 webhook = webhook_key,

@@ -27,7 +27,10 @@ pub enum EventKind {
     Account(AccountEvent),
     /// An entry of the address book. It does not become an item.
     Contact,
-    /// Unrecognized: kept in the stored body only.
+    /// Unrecognized, in a place that may contain messages or calls: kept in the stored body only, and reported, because
+    /// its messages are not filed.
+    Unreadable,
+    /// Unrecognized, in another place: kept in the stored body only.
     Unknown,
 }
 

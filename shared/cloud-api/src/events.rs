@@ -53,6 +53,7 @@ enum EntryKind {
     Status,
     Contact,
     Account(AccountEvent),
+    Unreadable,
     Unknown,
 }
 
@@ -93,9 +94,13 @@ impl<'a> Reader<'a> {
     fn entries(&self) -> Vec<ListEntry<'a>> {
         let mut found = self.list_entries();
         if found.is_empty() {
-            // A change without a recognized list is counted as one event.
-            let kind =
-                if self.is_about_the_account() { EntryKind::Account(self.account_event()) } else { EntryKind::Unknown };
+            // A change without a recognized list is counted as one event. A list that is empty is recognized.
+            let has_list = self.value.iter().flat_map(Members::all).any(|(name, _)| LISTS.contains(&name));
+            let kind = match () {
+                () if self.is_about_the_account() => EntryKind::Account(self.account_event()),
+                () if self.has_messages() && !has_list => EntryKind::Unreadable,
+                () => EntryKind::Unknown,
+            };
             found.push(ListEntry { kind, thread: None, raw: &self.change.value });
         }
         found
@@ -103,6 +108,15 @@ impl<'a> Reader<'a> {
 
     fn is_about_the_account(&self) -> bool {
         self.change.field.starts_with("account_")
+    }
+
+    /// Returns whether the field reports messages or calls. An encrypted payload, or one of a later version, has no list
+    /// that is recognized.
+    fn has_messages(&self) -> bool {
+        let field = self.change.field.as_str();
+        matches!(field, "" | "messages" | "history" | "calls" | "standby")
+            || field.ends_with("echoes")
+            || field.starts_with("group_")
     }
 
     fn account_event(&self) -> AccountEvent {
@@ -130,8 +144,11 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 "contacts" | "metadata" => continue,
-                _ if matches!(raw.get().as_bytes().first(), Some(b'{' | b'[')) => EntryKind::Unknown,
-                _ => continue,
+                _ => match raw.get().as_bytes().first() {
+                    Some(b'[') if self.has_messages() && raw.get() != "[]" => EntryKind::Unreadable,
+                    Some(b'{' | b'[') => EntryKind::Unknown,
+                    _ => continue,
+                },
             };
             let one = |raw| ListEntry { kind, thread: None, raw };
             match kind {
@@ -141,7 +158,7 @@ impl<'a> Reader<'a> {
                     None if raw.get() == "null" => {}
                     None => found.push(one(raw)),
                 },
-                EntryKind::Account(_) | EntryKind::Unknown => found.push(one(raw)),
+                EntryKind::Account(_) | EntryKind::Unreadable | EntryKind::Unknown => found.push(one(raw)),
             }
         }
         found
@@ -163,6 +180,7 @@ impl<'a> Reader<'a> {
             }
             EntryKind::Contact => whole(EventKind::Contact),
             EntryKind::Account(event) => whole(EventKind::Account(event)),
+            EntryKind::Unreadable => whole(EventKind::Unreadable),
             EntryKind::Unknown => whole(EventKind::Unknown),
         }
     }
@@ -232,6 +250,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The members of a value whose lists are recognized.
+const LISTS: [&str; 8] =
+    ["messages", "message_echoes", "calls", "groups", "statuses", "state_sync", "errors", "history"];
+
 /// Maximum size of metadata and contacts: a body contains them once, but they are stored with each of its events.
 const MAX_REPEATED_BYTES: usize = 4 << 10;
 const MAX_REPEATED_CHARS: usize = 256;
@@ -257,14 +279,20 @@ fn bounded_metadata(raw: &RawValue) -> Box<RawValue> {
 
 /// Returns the messages of one part of a history.
 fn history(raw: &RawValue) -> Vec<ListEntry<'_>> {
-    let Some(part) = Members::of(raw) else { return vec![ListEntry { kind: EntryKind::Unknown, thread: None, raw }] };
+    let unreadable = |raw| ListEntry { kind: EntryKind::Unreadable, thread: None, raw };
+    let Some(part) = Members::of(raw) else { return vec![unreadable(raw)] };
     let mut found = Vec::new();
+    // A part without messages has its metadata only.
+    let is_read = |name: &str| matches!(name, "metadata" | "threads" | "messages" | "errors");
+    if part.all().any(|(name, raw)| !is_read(name) && raw.get().starts_with(['{', '[', '"'])) {
+        found.push(unreadable(raw));
+    }
     if part.get("errors").is_some() {
         found.push(ListEntry { kind: EntryKind::Account(AccountEvent::HistoryError), thread: None, raw });
     }
     for raw in part.list("threads") {
-        let Some(thread) = Members::of(raw) else {
-            found.push(ListEntry { kind: EntryKind::Unknown, thread: None, raw });
+        let Some(thread) = Members::of(raw).filter(|thread| thread.get("messages").is_some()) else {
+            found.push(unreadable(raw));
             continue;
         };
         let id = thread.text("id");

@@ -163,6 +163,19 @@ pub fn status(received: Timestamp, key: &ItemKey, status: &str) -> String {
     format!("{}{key}-{status}.json", statuses_day(received))
 }
 
+/// The values of webhooks that may contain messages and were not recognized, by day.
+pub const UNRECOGNIZED: &str = "unrecognized/";
+
+/// Returns the prefix of the unrecognized values of a day.
+pub fn unrecognized_day(received: Timestamp) -> String {
+    format!("{UNRECOGNIZED}{}/", day(received))
+}
+
+/// Returns the key of the record of an unrecognized value.
+pub fn unrecognized(received: Timestamp, key: &ItemKey) -> String {
+    format!("{}{key}.json", unrecognized_day(received))
+}
+
 /// The files of the messages of webhooks.
 pub const MEDIA: &str = "media/";
 

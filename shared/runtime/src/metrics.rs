@@ -80,6 +80,7 @@ metrics! {
     WebhooksRejected in "Count", "Webhooks whose signature or header does not match the secret.";
     FileThrottles in "Count", "Responses of Meta or AWS that there were too many requests for files.";
     CaptureStopped in "Count", "Events by which WhatsApp says that nothing is captured any more from a number.";
+    UnrecognizedEvents in "Count", "Values of webhooks that may contain messages and were not recognized.";
     Stuck in "Count", "Failures of messages that have failed many times.";
     SetupErrors in "Count", "Failures that only an operator can fix.";
 }

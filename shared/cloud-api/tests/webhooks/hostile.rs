@@ -68,23 +68,52 @@ fn invalid_ids_are_replaced_by_their_digest() {
     }
 }
 
+fn kinds(webhook: &Value) -> Vec<EventKind> {
+    all(webhook).into_iter().map(|event| event.kind).collect()
+}
+
 #[test]
-fn unrecognized_field_is_an_unknown_event() {
+fn unrecognized_value_that_may_have_messages_is_reported() {
+    let threads =
+        |threads: Value| webhook("history", json!({"history": [{"metadata": {"phase": 0}, "threads": threads}]}));
     for webhook in [
         json!({"entry": [7]}),
         json!({"entry": [{"id": "9"}]}),
         json!({"entry": [{"id": "9", "changes": [{"field": "messages"}]}]}),
         json!({"entry": [{"id": "9", "changes": [{"field": "messages", "value": []}]}]}),
+        // Encrypted.
+        json!({"entry": [{"id": "9", "changes": [{"field": "messages", "value": "eyJhbGciOiJSU0EtT0FFUCJ9.b.c.d.e"}]}]}),
+        webhook("smb_message_echoes", json!({"encrypted_contents": "eyJhbGciOiJSU0EtT0FFUCJ9.b.c.d.e"})),
+        webhook("history", json!({"history": [{"metadata": {"phase": 0}, "encrypted": "eyJh"}]})),
         webhook("messages", json!({"holograms": [{}]})),
-        webhook("template_performance", json!({"score": "GREEN"})),
+        webhook("group_messages", json!({"holograms": [{}]})),
+        webhook("calls", json!({"ringing": {}})),
+        threads(json!(["loose"])),
+        threads(json!([{"id": "447700900123", "lines": []}])),
     ] {
-        let events = all(&webhook);
-        assert_eq!(
-            events.iter().map(|event| event.kind.clone()).collect::<Vec<_>>(),
-            [EventKind::Unknown],
-            "{webhook}"
-        );
+        assert_eq!(kinds(&webhook), [EventKind::Unreadable], "{webhook}");
     }
+    // Beside messages that are read.
+    let mut more = incoming(json!({"type": "text"}));
+    more["entry"][0]["changes"][0]["value"]["holograms"] = json!([{}]);
+    assert!(kinds(&more).contains(&EventKind::Unreadable) && kinds(&more).len() == 2);
+}
+
+#[test]
+fn value_without_messages_is_not_reported() {
+    for webhook in [
+        webhook("template_performance", json!({"score": "GREEN"})),
+        webhook("of_next_year", json!({"holograms": [{}]})),
+        webhook("messages", json!({"messages": []})),
+        webhook("messages", json!({"statuses": null})),
+        webhook("history", json!({"history": [{"metadata": {"phase": 2, "progress": 100}, "threads": []}]})),
+    ] {
+        assert_eq!(kinds(&webhook), [EventKind::Unknown], "{webhook}");
+    }
+    // A new description of messages that are read.
+    let mut more = incoming(json!({"type": "text"}));
+    more["entry"][0]["changes"][0]["value"]["pricing_of_next_year"] = json!({"model": "x"});
+    assert!(!kinds(&more).contains(&EventKind::Unreadable));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     copies::{COPY_LIMIT, copies},
-    objects::{Awaited, OBJECT_LIMIT, Processed, Received, SentStatus, VERSION, read, write},
+    objects::{Awaited, OBJECT_LIMIT, Processed, Received, SentStatus, Unrecognized, VERSION, read, write},
 };
 use crate::{SourceError, inbox::unavailable};
 
@@ -51,7 +51,8 @@ impl Capture {
         Ok(object.map(|object| object.bytes))
     }
 
-    /// Stores an event: the copy and then the entry that fetch lists, or a status. Other events are in the raw body only.
+    /// Stores an event: the copy and then the entry that fetch lists, a status, or a record that a value was not recognized.
+    /// Other events are in the raw body only.
     ///
     /// # Errors
     /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: the webhook's task must be retried.
@@ -59,6 +60,10 @@ impl Capture {
         match event.kind {
             EventKind::Item(completeness) => self.item(event, completeness, origin).await,
             EventKind::Status(status) => self.status(event, status, origin).await,
+            EventKind::Unreadable => {
+                let record = Unrecognized { v: VERSION, received: origin.received, body: origin.body };
+                self.create(&keys::unrecognized(origin.received, &event.id.key()), &record).await
+            }
             EventKind::Account(_) | EventKind::Contact | EventKind::Unknown => Ok(()),
         }
     }

@@ -37,6 +37,15 @@ pub(super) struct SentStatus {
     pub(super) body: Sha256,
 }
 
+/// `unrecognized/<day>/<key>.json`: a value that may contain messages and was not recognized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unrecognized {
+    pub(super) v: u32,
+    pub(super) received: Timestamp,
+    /// Digest of the body that contains the value.
+    pub(super) body: Sha256,
+}
+
 /// `processed/<day>/<digest>-<first>-<end>-<total>.json`: the events of a part of a body are written. Its name says all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Processed {

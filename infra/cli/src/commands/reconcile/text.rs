@@ -124,7 +124,14 @@ fn webhooks(webhooks: Option<&Webhooks>) -> String {
     if webhooks.discarded > 0 {
         text += &format!("; an operator has discarded the dead letters of {}", webhooks.discarded);
     }
-    text.extend(webhooks.pending().into_iter().chain(webhooks.problem()).map(|sentence| format!("\n{sentence}")));
+    text.extend(
+        webhooks
+            .pending()
+            .into_iter()
+            .chain(webhooks.unrecognized())
+            .chain(webhooks.problem())
+            .map(|sentence| format!("\n{sentence}")),
+    );
     text.extend(webhooks.unprocessed.iter().take(MAX_ROWS).map(|webhook| format!("\n  {}", webhook.object)));
     text + &more(webhooks.unprocessed.len())
 }

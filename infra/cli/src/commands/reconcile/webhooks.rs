@@ -23,6 +23,8 @@ pub struct Webhooks {
     pub tasks: u64,
     /// Dead letters of the stage receive in the queue.
     pub dead_letters: u64,
+    /// Values of the period's webhooks that may contain messages and were not recognized.
+    pub unrecognized: u64,
     /// Bodies whose events are not all written and that have, or may have, a task or a dead letter.
     pub waiting: u64,
     /// Bodies whose events are not all written and whose dead letter an operator has discarded.
@@ -137,9 +139,17 @@ impl StoredWebhooks {
             }
         })
         .await?;
+        let mut unrecognized = 0;
+        let days = (self.from.map(keys::unrecognized_day), self.to.map(keys::unrecognized_day));
+        list_days(store, keys::UNRECOGNIZED, days, |_| unrecognized += 1).await?;
         self.bodies.retain(|sha256, _| !proofs.get(sha256).is_some_and(|parts| is_complete(parts)));
-        let mut webhooks =
-            Webhooks { stored: self.stored, tasks, dead_letters: dead_letters.of_receive, ..Webhooks::default() };
+        let mut webhooks = Webhooks {
+            stored: self.stored,
+            tasks,
+            dead_letters: dead_letters.of_receive,
+            unrecognized,
+            ..Webhooks::default()
+        };
         let now = Timestamp::now();
         let is_busy = tasks > 0 || !dead_letters.complete;
         let may_have_task = |body: &UnprocessedWebhook| {
@@ -203,6 +213,17 @@ impl Webhooks {
             sentences.push(format!("the events of {} stored webhooks are not all written yet", self.waiting));
         }
         sentences
+    }
+
+    /// Describes the values that were not recognized.
+    pub fn unrecognized(&self) -> Option<String> {
+        (self.unrecognized > 0).then(|| {
+            format!(
+                "{} values of webhooks may contain messages and were not recognized (encrypted, or of a later version): they are not \
+                 filed (runbook, alarm unrecognized-events)",
+                self.unrecognized
+            )
+        })
     }
 
     /// Describes the webhooks that nothing processes any more.

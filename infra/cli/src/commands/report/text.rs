@@ -6,10 +6,7 @@ use super::{
     daily_counts::{Day, DayState, Failure, Report},
     unmapped_users::Unmapped,
 };
-use crate::{
-    commands::reconcile::Webhooks,
-    text::{shown, shown_up_to, table_of},
-};
+use crate::text::{shown, shown_up_to, table_of};
 
 /// Limit of rows in a table; `--json` and `--html` list more.
 const MAX_ROWS: usize = 100;
@@ -115,7 +112,8 @@ pub(super) fn examined(report: &Report) -> Vec<String> {
     let incidents = report.reconciled.incidents.iter().filter(|incident| incident.closed.is_some());
     let closed = incidents.map(|incident| shown_up_to(&incident.sentence(), 4_000));
     let reconciled = &report.reconciled;
-    let webhooks = reconciled.webhooks.iter().flat_map(Webhooks::pending);
+    let webhooks = reconciled.webhooks.iter();
+    let webhooks = webhooks.flat_map(|webhooks| webhooks.pending().into_iter().chain(webhooks.unrecognized()));
     let outside = reconciled.outside.sentences().into_iter().chain(reconciled.lost_pages.expired_sentence());
     outside
         .chain(reconciled.coverage.sentences())
