@@ -118,6 +118,7 @@ fn alarm_uses_its_own_metric_and_period() {
         ("receive-in-flight", IN_FLIGHT, "ReceiveQueue", ONE_PERIOD, 90_000),
         ("receive-stuck", own_metric(Metric::Stuck), "ReceiveFunction", ONE_LONG_PERIOD, 0),
         ("receive-setup", own_metric(Metric::SetupErrors), "ReceiveFunction", ONE_LONG_PERIOD, 0),
+        ("receive-undelivered", VISIBLE, "ReceiveUndeliveredQueue", ONE_PERIOD, 0),
         // Anyone may send an invalid webhook, so a few of them are no failure.
         ("webhooks-rejected", own_metric(Metric::WebhooksRejected), "ReceiveFunction", (HOUR, 1), 10),
         ("webhooks-failed", FAILED_REQUESTS, "ReceiveFunction", THREE_PERIODS, 0),

@@ -307,7 +307,14 @@ fn receive_is_bounded_unless_reservation_is_off() {
 fn receive_url_exists_only_when_the_parameters_request_it() {
     let template = Template::read();
     let resources = template.section("Resources");
-    for id in ["ReceiveFunction", "ReceiveQueue", "ReceiveQueuePolicy", "ReceiveRole", "ReceiveLogs"] {
+    for id in [
+        "ReceiveFunction",
+        "ReceiveQueue",
+        "ReceiveUndeliveredQueue",
+        "ReceiveQueuePolicy",
+        "ReceiveRole",
+        "ReceiveLogs",
+    ] {
         assert_eq!(resources[id]["Condition"], "FromWebhooks", "{id}");
     }
     for id in ["ReceiveUrl", "ReceiveUrlPermission", "ReceiveInvokePermission", "WebhookSecret"] {
@@ -336,6 +343,8 @@ fn receive_url_exists_only_when_the_parameters_request_it() {
         json!({"FunctionName": function, "Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": true})
     );
     assert_eq!(template.properties("ReceiveSubscription")["RawMessageDelivery"], false);
+    let undelivered = json!({"deadLetterTargetArn": {"Fn::GetAtt": "ReceiveUndeliveredQueue.Arn"}});
+    assert_eq!(template.properties("ReceiveSubscription")["RedrivePolicy"], undelivered);
 }
 
 #[test]
