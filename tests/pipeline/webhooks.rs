@@ -88,10 +88,15 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     assert!(pipeline.dead_letters().await?.is_empty());
-    // A list that this release does not recognize makes no item and is reported in the log.
+    // A list that this release does not recognize makes no item, and is reported.
     sender.deliver(&self::body(&json!({"messages_of_a_later_version": [{"id": "1"}]}))).await?;
     pipeline.store_events().await?;
-    pipeline.until_logged("events of an unknown kind").await
+    pipeline.until_logged("cannot be read: they are not filed").await?;
+    pipeline.until_logged(r#""UnrecognizedEvents":1"#).await?;
+    assert_eq!(pipeline.keys(keys::UNRECOGNIZED).await?.len(), 1);
+    let (_, out, error) = run_archiver(&pipeline, &["report"]).await?;
+    assert!(out.contains("1 values of webhooks may contain messages"), "{out}{error}");
+    Ok(())
 }
 
 /// Both numbers report the message, at once or after it was filed from the other's webhook.
@@ -268,19 +273,27 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     sender.deliver(&text(925, "readable")).await?;
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    let reconcile = async |more: &[&str]| {
-        let (code, out, error) = run_archiver(&pipeline, &[&["reconcile", "--settled"][..], more].concat()).await?;
-        anyhow::Ok((code, format!("{out}{error}")))
+    // While the machine is busy, a read of the dead-letter queue may return nothing; the command then decides nothing.
+    let until = async |arguments: &[&str], text: &str| {
+        let mut last = (None, String::new());
+        for _ in 0..20 {
+            let directory = tempfile::tempdir()?;
+            let export = directory.path().join("export").display().to_string();
+            let target = if arguments[0] == "export" { vec![export.as_str()] } else { Vec::new() };
+            let (code, out, error) = run_archiver(&pipeline, &[arguments, &target].concat()).await?;
+            last = (code, format!("{out}{error}"));
+            if last.1.contains(text) {
+                return Ok(last);
+            }
+        }
+        anyhow::bail!("{arguments:?} does not print {text:?}: {last:?}")
     };
-    let (code, out) = reconcile(&[]).await?;
-    assert!(code == Some(3) && out.contains("4 dead letters of receive are in the queue"), "{code:?} {out}");
+    let (code, out) = until(&["reconcile", "--settled"], "4 dead letters of receive are in the queue").await?;
+    assert_eq!(code, Some(3), "{out}");
     assert!(out.contains("4 webhooks were stored") && out.contains("the events of 3 stored webhooks"), "{out}");
     for command in [&["report"][..], &["export", "--eml", "--from", "2020-01-01", "--to", "2100-01-01"]] {
-        let directory = tempfile::tempdir()?;
-        let directory = directory.path().join("export").display().to_string();
-        let to = if command[0] == "export" { vec![directory.as_str()] } else { Vec::new() };
-        let (code, out, error) = run_archiver(&pipeline, &[command, &to].concat()).await?;
-        assert!(code != Some(0) && out.contains("4 dead letters of receive"), "{command:?} {code:?} {out}{error}");
+        let (code, out) = until(command, "4 dead letters of receive are in the queue").await?;
+        assert_ne!(code, Some(0), "{out}");
     }
 
     // The command sends them back to the queue of receive.
@@ -293,22 +306,20 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     // SQS deletes a dead letter after 14 days. The bodies are still stored.
     let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
     client.purge_queue().queue_url(&pipeline.machine.resources.dead_letters.url).send().await?;
-    let (code, out) = reconcile(&[]).await?;
-    assert!(code == Some(1) && out.contains("3 stored webhooks were not processed"), "{code:?} {out}");
-    let (code, out, error) = run_archiver(&pipeline, &["report"]).await?;
-    assert!(code == Some(1) && out.contains("3 stored webhooks were not processed"), "{code:?} {out}{error}");
-    let (code, out) = reconcile(&["--requeue", "--yes"]).await?;
-    assert!(code == Some(1) && out.contains("3 of 3 webhooks are on the receive queue again"), "{code:?} {out}");
-    let (code, out) = reconcile(&[]).await?;
-    assert!(code == Some(3) && out.contains("3 tasks are on the receive queue"), "{code:?} {out}");
+    let reconcile = ["reconcile", "--settled"];
+    let (code, out) = until(&reconcile, "3 stored webhooks were not processed").await?;
+    assert_eq!(code, Some(1), "{out}");
+    until(&["reconcile", "--settled", "--requeue", "--yes"], "3 of 3 webhooks are on the receive queue again").await?;
+    let (code, out) = until(&reconcile, "3 tasks are on the receive queue").await?;
+    assert_eq!(code, Some(3), "{out}");
     pipeline.store_events().await?;
     let reasons = BTreeMap::from([("item-malformed".to_owned(), 3)]);
     assert_eq!(pipeline.dead_letters_by_reason().await?, reasons);
     // An operator decides that they are not needed.
     let discard = ["dead-letters", "discard", "--stage", "receive", "--yes-discard", "3"];
     assert_eq!(run_archiver(&pipeline, &discard).await?.0, Some(0));
-    let (code, out) = reconcile(&[]).await?;
-    assert!(code != Some(1) && out.contains("has discarded the dead letters of 3"), "{code:?} {out}");
+    let (code, out) = until(&reconcile, "an operator has discarded the dead letters of 3").await?;
+    assert_ne!(code, Some(1), "{out}");
     Ok(())
 }
 

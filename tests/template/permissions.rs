@@ -376,6 +376,8 @@ fn granted_prefixes_match_the_object_keys() {
         pattern(model::keys::AWAITED),
         pattern(model::keys::RECEIVED),
         pattern(model::keys::STATUSES),
+        pattern(model::keys::PROCESSED),
+        pattern(model::keys::UNRECOGNIZED),
         pattern(model::keys::MEDIA),
     ]
     .into();

@@ -248,6 +248,7 @@ fn object_lock_and_its_retention_are_separate() {
 /// Otherwise reconcile would find manifests whose outcomes have expired, and report their items as missing.
 #[test]
 fn outcomes_and_manifests_expire_together() {
+    use model::keys;
     let template = Template::read();
     let rules = |days| {
         let rules = &template.properties("Bucket")["LifecycleConfiguration"]["Rules"];
@@ -256,7 +257,7 @@ fn outcomes_and_manifests_expire_together() {
         let expiring = rules.filter(|rule| rule["ExpirationInDays"] == json!({"Ref": "OutcomeDays"}));
         expiring.filter_map(|rule| rule["Prefix"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
-    assert_eq!(rules("365"), [model::keys::OUTCOMES, model::keys::RUNS, model::keys::DISCARDED]);
+    assert_eq!(rules("365"), [keys::OUTCOMES, keys::PROCESSED, keys::RUNS, keys::DISCARDED]);
     assert!(rules("0").is_empty(), "by default the objects expire");
     assert_eq!(template.section("Parameters")["OutcomeDays"]["Default"], 0);
 }

@@ -95,10 +95,9 @@ impl<'a> Reader<'a> {
         let mut found = self.list_entries();
         if found.is_empty() {
             // A change without a recognized list is counted as one event. A list that is empty is recognized.
-            let has_list = self.value.iter().flat_map(Members::all).any(|(name, _)| LISTS.contains(&name));
             let kind = match () {
                 () if self.is_about_the_account() => EntryKind::Account(self.account_event()),
-                () if self.has_messages() && !has_list => EntryKind::Unreadable,
+                () if self.has_messages() && !self.has_list() => EntryKind::Unreadable,
                 () => EntryKind::Unknown,
             };
             found.push(ListEntry { kind, thread: None, raw: &self.change.value });
@@ -117,6 +116,11 @@ impl<'a> Reader<'a> {
         matches!(field, "" | "messages" | "history" | "calls" | "standby")
             || field.ends_with("echoes")
             || field.starts_with("group_")
+    }
+
+    /// Returns whether the value has a list that is recognized, empty or not.
+    fn has_list(&self) -> bool {
+        self.value.iter().flat_map(Members::all).any(|(name, _)| LISTS.contains(&name))
     }
 
     fn account_event(&self) -> AccountEvent {
@@ -140,12 +144,17 @@ impl<'a> Reader<'a> {
                 "state_sync" => EntryKind::Contact,
                 "errors" => EntryKind::Account(AccountEvent::Errors),
                 "history" => {
-                    found.extend(json::list(raw).into_iter().flatten().flat_map(history));
+                    match json::list(raw) {
+                        Some(parts) => found.extend(parts.into_iter().flat_map(history)),
+                        None if raw.get() == "null" => {}
+                        None => found.push(ListEntry { kind: EntryKind::Unreadable, thread: None, raw }),
+                    }
                     continue;
                 }
                 "contacts" | "metadata" => continue,
                 _ => match raw.get().as_bytes().first() {
                     Some(b'[') if self.has_messages() && raw.get() != "[]" => EntryKind::Unreadable,
+                    Some(b'{') if self.has_messages() && !self.has_list() => EntryKind::Unreadable,
                     Some(b'{' | b'[') => EntryKind::Unknown,
                     _ => continue,
                 },
@@ -282,16 +291,24 @@ fn history(raw: &RawValue) -> Vec<ListEntry<'_>> {
     let unreadable = |raw| ListEntry { kind: EntryKind::Unreadable, thread: None, raw };
     let Some(part) = Members::of(raw) else { return vec![unreadable(raw)] };
     let mut found = Vec::new();
+    let has_list = ["threads", "messages", "errors"].iter().any(|name| part.get(name).is_some());
     // A part without messages has its metadata only.
-    let is_read = |name: &str| matches!(name, "metadata" | "threads" | "messages" | "errors");
-    if part.all().any(|(name, raw)| !is_read(name) && raw.get().starts_with(['{', '[', '"'])) {
+    let is_unread = |(name, raw): (&str, &RawValue)| match (name, raw.get().as_bytes().first()) {
+        ("metadata" | "errors", _) => false,
+        ("threads" | "messages", first) => first != Some(&b'[') && raw.get() != "null",
+        (_, Some(b'[' | b'{')) => true,
+        (_, Some(b'"')) => !has_list,
+        _ => false,
+    };
+    if part.all().any(is_unread) {
         found.push(unreadable(raw));
     }
     if part.get("errors").is_some() {
         found.push(ListEntry { kind: EntryKind::Account(AccountEvent::HistoryError), thread: None, raw });
     }
     for raw in part.list("threads") {
-        let Some(thread) = Members::of(raw).filter(|thread| thread.get("messages").is_some()) else {
+        let Some(thread) = Members::of(raw).filter(|thread| thread.get("messages").and_then(json::list).is_some())
+        else {
             found.push(unreadable(raw));
             continue;
         };

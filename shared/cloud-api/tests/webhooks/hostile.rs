@@ -88,6 +88,8 @@ fn unrecognized_value_that_may_have_messages_is_reported() {
         webhook("messages", json!({"holograms": [{}]})),
         webhook("group_messages", json!({"holograms": [{}]})),
         webhook("calls", json!({"ringing": {}})),
+        webhook("history", json!({"history": "eyJhbGciOiJSU0EtT0FFUCJ9.b.c.d.e"})),
+        threads(json!("eyJhbGciOiJSU0EtT0FFUCJ9.b.c.d.e")),
         threads(json!(["loose"])),
         threads(json!([{"id": "447700900123", "lines": []}])),
     ] {
