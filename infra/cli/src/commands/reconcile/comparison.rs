@@ -6,29 +6,26 @@
 
 use std::{cell::Cell, collections::BTreeMap};
 
-use aws::s3::{Store, StoreError};
+use aws::s3::Store;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use ledger::StoredOutcome;
-use model::{DeadLettered, Listed, MissingParticipant, Outcome, RunId};
+use model::{Listed, MissingParticipant, Outcome, RunId};
 use serde::Serialize;
 
 use super::{
-    age::state_without_outcome,
     coverage::Coverage,
-    dead_letters::{DiscardedCopies, QueuedDeadLetters},
     deep_check::{DeepCheck, DeepFindings, DeepOptions},
+    error::ReconcileError,
     incidents::{Incident, incidents},
     open_item::OpenItem,
     outside_runs::OutsideRuns,
+    queue_state::QueueState,
     runs::{LostPages, Runs, ShortManifest},
     seen_items::{ItemHash, ItemState, RunIndexes, SeenItems},
     webhooks::{StoredWebhooks, Webhooks},
 };
-use crate::{
-    commands::dead_letters::{DeadLetterQueue, DeadLetterQueueError, DeadLetterReason},
-    connection::Connection,
-};
+use crate::{commands::dead_letters::DeadLetterReason, connection::Connection};
 use ledger::{
     entries::{self, CONCURRENT_READS, EntryOutcome, LedgerReadError, entry_outcome},
     totals::{EntryState, ManifestEntry, copies},
@@ -138,20 +135,6 @@ pub enum MissingCause {
     DeadLetterGone,
     /// The outcome is incomplete, and no function processes the item.
     Unfinished,
-}
-
-/// Error of the comparison.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    /// A manifest or an outcome cannot be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerReadError),
-    /// A request to the bucket failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A request to a queue failed.
-    #[error(transparent)]
-    Queue(#[from] DeadLetterQueueError),
 }
 
 /// Number of items that are not filed and are decided together.
@@ -422,79 +405,5 @@ impl Reconciled {
                 self.missing.push(Missing { listed, key, run, cause });
             }
         }
-    }
-}
-
-/// State of the queues and of the discarded dead letters.
-struct QueueState {
-    /// `true` if a task may be on one of the two queues.
-    busy: bool,
-    /// Number of messages on the receive queue.
-    receiving: u64,
-    dead_letters: QueuedDeadLetters,
-    discards: DiscardedCopies,
-    /// Time since which the bucket has every outcome.
-    kept_since: Option<Timestamp>,
-}
-
-impl QueueState {
-    async fn read(connection: &Connection) -> Result<Self, ReconcileError> {
-        let queues = DeadLetterQueue::of(connection);
-        let receiving = match &connection.queues.receive {
-            Some(url) => queues.depth(url).await?.iter().sum(),
-            None => 0,
-        };
-        // In the order of processing: a task is on the import queue before it leaves the convert queue.
-        let mut busy = false;
-        for url in [&connection.queues.convert, &connection.queues.import] {
-            busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
-        }
-        let dead_letters = QueuedDeadLetters::read(connection).await?;
-        let kept_since = connection.outcomes_kept_since(Timestamp::now());
-        Ok(Self {
-            busy,
-            receiving,
-            dead_letters,
-            discards: DiscardedCopies::list(&connection.store).await?,
-            kept_since,
-        })
-    }
-
-    /// Returns the state of an entry, by its outcome as read after this state.
-    async fn entry_state(
-        &self,
-        store: &Store,
-        runs: &Runs,
-        open: &OpenItem,
-        outcome: Option<&Outcome>,
-    ) -> Result<EntryState, StoreError> {
-        let hash = ItemHash::of(&open.listed.item);
-        let reason = || {
-            let dead_letter = outcome.and_then(|outcome| outcome.dead_letter);
-            reason(dead_letter, &open.run, &open.listed)
-        };
-        let is_leased = outcome.is_some_and(|outcome| outcome.held_until(Timestamp::now()).is_some());
-        Ok(if outcome.is_some_and(Outcome::is_complete) {
-            EntryState::Filed
-        } else if self.dead_letters.items.contains(&hash) {
-            EntryState::InDeadLetterQueue(reason())
-        } else if self.busy || is_leased || open.recent || !self.dead_letters.complete {
-            EntryState::InFlight
-        } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
-            EntryState::Discarded(reason())
-        } else if outcome.is_none() {
-            state_without_outcome(open.last_listed(runs), open.listed.archived_at(), self.kept_since)
-        } else {
-            EntryState::Missing
-        })
-    }
-}
-
-/// Returns the reason of a dead letter. An entry that is not a valid task has no outcome that records one; a message
-/// that SQS moved has no reason.
-fn reason(dead_letter: Option<DeadLettered>, run: &RunId, listed: &Listed) -> Option<model::Reason> {
-    match dead_letter {
-        Some(dead_letter) => Some(dead_letter.reason),
-        None => entries::item_keys(run, listed).is_none().then_some(model::Reason::TaskMalformed),
     }
 }

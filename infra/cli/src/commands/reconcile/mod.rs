@@ -7,9 +7,11 @@ mod comparison;
 mod coverage;
 mod dead_letters;
 mod deep_check;
+mod error;
 mod incidents;
 mod open_item;
 mod outside_runs;
+mod queue_state;
 mod requeue;
 mod runs;
 mod schedule;
@@ -25,9 +27,10 @@ use jiff::SignedDuration;
 
 pub use self::{
     arguments::ReconcileArguments,
-    comparison::{Incomplete, MAX_FETCH_DURATION, Missing, MissingCause, ReconcileError, Reconciled, Scope},
+    comparison::{Incomplete, MAX_FETCH_DURATION, Missing, MissingCause, Reconciled, Scope},
     coverage::{Coverage, Gap, Pending},
     deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
+    error::ReconcileError,
     incidents::{Incident, incidents},
     outside_runs::OutsideRuns,
     requeue::{RequeueError, requeue, requeue_webhooks},
