@@ -241,13 +241,20 @@ async fn killed_replays_lose_no_dead_letter_and_duplicate_none() -> anyhow::Resu
         assert!(before > 0, "no dead letter is left for kill {kill}");
         let mut command = command(&pipeline, &replay)?;
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
-        // The time of each kill is input of the test. A quarter of the kills happen while the command reads and plans,
-        // the others after it has begun to move dead letters.
-        let after = Duration::from_millis(if kill % 4 == 0 { 100 + (kill * 457) % 1500 } else { (kill * 457) % 250 });
+        // Of four kills, one happens while the command reads and plans, two shortly after it has begun to move dead letters,
+        // and one as soon as it has moved some. The time of each is input of the test.
         let mut stderr = BufReader::new(child.stderr.take().context("no pipe")?).lines();
         if kill % 4 != 0 {
             while stderr.next_line().await?.is_some_and(|line| !line.contains("To be replayed")) {}
         }
+        let after = match kill % 4 {
+            0 => Duration::from_millis(100 + (kill * 457) % 1500),
+            1 => {
+                while read_depth(&pipeline, dead_letters).await?.total() == before && child.try_wait()?.is_none() {}
+                Duration::ZERO
+            }
+            _ => Duration::from_millis((kill * 457) % 250),
+        };
         if tokio::time::timeout(after, child.wait()).await.is_err() {
             child.kill().await?;
         }
