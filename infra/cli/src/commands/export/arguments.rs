@@ -19,9 +19,9 @@ pub struct ExportArguments {
     /// Only messages that have a copy in this mailbox, or should have one
     #[arg(long, value_name = "ADDRESS")]
     pub(super) mailbox: Option<String>,
-    /// Only messages of the chat with this WhatsApp id, as mails show it: "Chat id"
-    #[arg(long, value_name = "ID")]
-    pub(super) chat: Option<String>,
+    /// Only messages of the chat with this WhatsApp id, as mails show it: "Chat id"; may be given more than once
+    #[arg(long = "chat", value_name = "ID")]
+    pub(super) chats: Vec<String>,
     /// Leave out messages that the source received at this time or later; saves reading them [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) archived_before: Option<Timestamp>,
@@ -87,6 +87,6 @@ pub(super) struct Request {
     pub(super) archived_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mailbox: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) chat: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) chats: Vec<String>,
 }

@@ -333,7 +333,7 @@ mod tests {
 
     fn request(chat: &str) -> Request {
         let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
-        let chat = Some(chat.to_owned());
+        let chats = vec![chat.to_owned()];
         Request {
             format: Format::Rsmf,
             deployment: "b".to_owned(),
@@ -341,7 +341,7 @@ mod tests {
             to,
             archived_before: None,
             mailbox: None,
-            chat,
+            chats,
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Manifest<'a> {
     incidents: &'a [KnownIncident],
     not_fetched: &'a [String],
     not_fetched_yet: &'a [String],
+    /// Chats of the same people that the request does not name.
+    related_chats: &'a [String],
     chats: Vec<ChatEntry<'a>>,
     files: Vec<FileEntry<'a>>,
 }
@@ -132,7 +134,8 @@ impl<'a> Manifest<'a> {
             || !survey.short.is_empty()
             || survey.incidents.iter().any(|incident| incident.closed.is_none())
             || !survey.not_fetched.is_empty();
-        let completeness = match (damaged, not_exported.is_empty() && survey.not_fetched_yet.is_empty()) {
+        let is_whole = not_exported.is_empty() && survey.not_fetched_yet.is_empty() && survey.related_chats.is_empty();
+        let completeness = match (damaged, is_whole) {
             (true, _) => Completeness::Damaged,
             (false, true) => Completeness::Complete,
             (false, false) => Completeness::ItemsLeftOut,
@@ -157,6 +160,7 @@ impl<'a> Manifest<'a> {
             incidents: &survey.incidents,
             not_fetched: &survey.not_fetched,
             not_fetched_yet: &survey.not_fetched_yet,
+            related_chats: &survey.related_chats,
             chats: chats.collect(),
             files,
         }
@@ -177,10 +181,13 @@ impl<'a> Manifest<'a> {
             "Messages sent from {} to {} (UTC), {form}\nFrom: {}\nReceived by the source before: {}\n",
             request.from, request.to, request.deployment, self.archived_before
         );
-        for (name, value) in [("Mailbox", &request.mailbox), ("Chat", &request.chat)] {
-            if let Some(value) = value {
-                text += &format!("{name}: {value}\n");
-            }
+        for (name, value) in request
+            .mailbox
+            .iter()
+            .map(|mailbox| ("Mailbox", mailbox))
+            .chain(request.chats.iter().map(|chat| ("Chat", chat)))
+        {
+            text += &format!("{name}: {value}\n");
         }
         let Totals { exported, folded, events, attachments, files, bytes, not_exported, .. } = counts;
         text += &format!("Exported items: {exported}, of which {folded} are folded into the event of another\n");
@@ -212,6 +219,13 @@ impl<'a> Manifest<'a> {
         }
         for part in self.not_fetched.iter().chain(self.not_fetched_yet) {
             text += &format!("{part}\n");
+        }
+        if !self.related_chats.is_empty() {
+            text += &format!(
+                "The same people also write in {} other chats, which are not in the export: add --chat for each of related_chats in \
+                 export.json\n",
+                self.related_chats.len()
+            );
         }
         text += match self.completeness {
             Completeness::Complete => "Complete: every item that was listed is in the export.\n",
@@ -336,7 +350,7 @@ mod tests {
             to: Timestamp::MAX,
             archived_before: None,
             mailbox: None,
-            chat: None,
+            chats: Vec::new(),
         };
         Survey::empty(request, Timestamp::UNIX_EPOCH)
     }
@@ -371,12 +385,13 @@ mod tests {
             let run = "20261122T070000Z-daily-0badcafe".parse().unwrap();
             survey.short.push(ShortManifest { run, queued: 3, listed: 2 });
         };
-        let changes: [(Change, Completeness); 10] = [
+        let changes: [(Change, Completeness); 11] = [
             (short, Completeness::Damaged),
             (|_| {}, Completeness::Complete),
             (|survey| leave_out(survey, NotExportedReason::NotConverted), Completeness::ItemsLeftOut),
             (|survey| leave_out(survey, NotExportedReason::DeadLetter), Completeness::ItemsLeftOut),
             (|survey| survey.not_fetched_yet.push("a part".to_owned()), Completeness::ItemsLeftOut),
+            (|survey| survey.related_chats.push("A/GB.1".to_owned()), Completeness::ItemsLeftOut),
             (|survey| leave_out(survey, NotExportedReason::MessageMissing), Completeness::Damaged),
             (|survey| leave_out(survey, NotExportedReason::MessageChanged), Completeness::Damaged),
             (|survey| leave_out(survey, NotExportedReason::EvidenceUnreadable), Completeness::Damaged),

@@ -5,6 +5,7 @@ mod directory;
 mod files;
 mod items;
 mod manifest;
+mod related_chats;
 mod stored;
 mod survey;
 
@@ -35,7 +36,8 @@ pub const HELP: &str = "Each file contains one chat and one day, in UTC, by the 
     items.csv (the file of each item), and SHA256SUMS: verify with sha256sum -c SHA256SUMS. They contain messages and personal data. \
     An interrupted export continues when the same command is run again; items that are archived later are not added.\n\
     All items that the source received after --from are read (up to --archived-before, if given), because a phone may be offline for \
-    weeks. The time of an item without a stored message is unknown, so it is listed as not exported.\n\
+    weeks. A person who hides the phone number continues in a chat with another id: with --chat, the other chats of the same people \
+    are in export.json as related_chats (exit code 3); add each with another --chat. The time of an item without a stored message is unknown, so it is listed as not exported.\n\
     Exit code: 0 when every item of the window is in the export; 1 when a stored message is missing or its SHA-256 differs, part of \
     the window was not fetched or is unknown, a vendor's file that was received since a day before --from does not match its manifest (an open incident), later archived times were not fetched (without --archived-before), a stored webhook was not processed, or the export could not be finished; 2 invalid arguments; 3 when items without a \
     stored message are left out (not converted yet, or dead letters), the end of the window is not fetched yet, or receive has tasks or dead letters.\n\
@@ -73,7 +75,7 @@ async fn export(connection: &Connection, arguments: &ExportArguments) -> anyhow:
         to: arguments.to,
         archived_before: arguments.archived_before,
         mailbox: arguments.mailbox.clone(),
-        chat: arguments.chat.clone(),
+        chats: arguments.chats.clone(),
     };
     let directory = match Directory::open(&arguments.directory, &request)? {
         State::Finished(manifest) => return finished_before(arguments, &manifest),

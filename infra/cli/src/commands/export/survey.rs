@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     arguments::Request,
     items::{ItemWriter, SurveyedItem},
+    related_chats::RelatedChats,
     stored::{self, NotExportedReason, StoredMessage, Unreadable},
 };
 use crate::{
@@ -47,6 +48,9 @@ pub(super) struct Survey {
     pub(super) not_fetched: Vec<String>,
     /// Parts of the window that a run is fetching or that the next run will fetch.
     pub(super) not_fetched_yet: Vec<String>,
+    /// Chats of the same people that the request does not name.
+    #[serde(default)]
+    pub(super) related_chats: Vec<String>,
     /// Number of items of the window. The directory of the export contains the items.
     pub(super) items: u64,
 }
@@ -114,6 +118,8 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 /// Result for a listed item.
 enum Found {
     Outside,
+    /// In the window, in a chat that the request does not name.
+    OtherChat(Box<Captured>),
     Item(Box<(SurveyedItem, Captured)>),
     NotExported(NotExported),
 }
@@ -143,6 +149,7 @@ impl Survey {
             incidents: Vec::new(),
             not_fetched: Vec::new(),
             not_fetched_yet: Vec::new(),
+            related_chats: Vec::new(),
             items: 0,
         }
     }
@@ -194,6 +201,7 @@ impl Survey {
         let budget = MemoryBudget::of_kib(stored::MEMORY_KIB);
         let mut seen: HashSet<ItemHash> = HashSet::new();
         let mut chats: HashMap<Sha256, Chat> = HashMap::new();
+        let mut related = RelatedChats::default();
         for run in &runs.runs {
             // A run lists nothing that is archived after its start, so the manifests of earlier runs may be missing.
             let may_concern = run.began >= received_since;
@@ -220,7 +228,7 @@ impl Survey {
                     .buffer_unordered(CONCURRENT_MESSAGES);
                 let mut found = std::pin::pin!(found);
                 while let Some(found) = found.next().await {
-                    survey.add(found?, &mut chats, items)?;
+                    survey.add(found?, &mut chats, &mut related, items)?;
                     progress(survey.items);
                     if interrupt.is_set() {
                         bail!("interrupted before anything was written: run the same command again");
@@ -232,6 +240,7 @@ impl Survey {
                 survey.lost_pages.extend(lost.into_iter().map(|page| keys::manifest(&run.id, page)));
             }
         }
+        survey.related_chats = related.found();
         survey.chats = chats.into_values().collect();
         survey.chats.sort_unstable_by(|one, other| one.conversation.as_bytes().cmp(other.conversation.as_bytes()));
         survey.not_exported.sort_by(|one, other| one.key.cmp(&other.key));
@@ -250,12 +259,25 @@ impl Survey {
             && archived < self.archived_before()
     }
 
-    fn add(&mut self, found: Found, chats: &mut HashMap<Sha256, Chat>, items: &mut ItemWriter) -> anyhow::Result<()> {
+    fn add(
+        &mut self,
+        found: Found,
+        chats: &mut HashMap<Sha256, Chat>,
+        related: &mut RelatedChats,
+        items: &mut ItemWriter,
+    ) -> anyhow::Result<()> {
         match found {
             Found::Outside => self.counts.outside += 1,
+            Found::OtherChat(captured) => {
+                self.counts.outside += 1;
+                related.add_other(&captured.item);
+            }
             Found::NotExported(not_exported) => self.not_exported.push(not_exported),
             Found::Item(found) => {
                 let (item, captured) = *found;
+                if !self.request.chats.is_empty() {
+                    related.add_exported(&captured.item);
+                }
                 let chat = chats.entry(item.record.conversation).or_insert_with(|| Chat {
                     conversation: item.record.conversation,
                     id: captured.item.chat.id.clone(),
@@ -345,8 +367,11 @@ async fn inspect(
     drop(permit);
     let item = &captured.item;
     let inside = request.from <= item.message_time && item.message_time < request.to;
-    if !inside || request.chat.as_ref().is_some_and(|chat| *chat != item.chat.id) {
+    if !inside {
         return Ok(Found::Outside);
+    }
+    if !request.chats.is_empty() && !request.chats.contains(&item.chat.id) {
+        return Ok(Found::OtherChat(Box::new(captured)));
     }
     let is_mailbox = |email: &String| mailbox.is_some_and(|mailbox| mailbox.eq_ignore_ascii_case(email.trim()));
     if !named && !item.participants().any(|participant| participant.email.as_ref().is_some_and(is_mailbox)) {
@@ -409,7 +434,7 @@ mod tests {
             to: at("2026-11-02T00:00:00Z"),
             archived_before: Some(at("2026-12-01T00:00:00Z")),
             mailbox: None,
-            chat: None,
+            chats: Vec::new(),
         };
         let mut survey = Survey::empty(request, at("2026-12-24T00:00:00Z"));
         let considered = |survey: &Survey, archived: &str| {
