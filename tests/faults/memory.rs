@@ -160,10 +160,10 @@ async fn largest_mails_fit_in_template_memory() -> anyhow::Result<()> {
 }
 
 /// Participants per item: too many for the task, so import reads them from the evidence.
-const CROWD: usize = 10_000;
+const CROWD: usize = 20_000;
 
 /// A group of 100,000 needs this many times the memory. A debug build would need minutes to render it.
-const CROWD_FACTOR: u64 = 10;
+const CROWD_FACTOR: u64 = 5;
 
 /// Number of items and the end of each item's JSON.
 type Rest = Arc<(usize, String, Timestamp)>;

@@ -157,7 +157,7 @@ async fn shrunk_or_missing_user_map_stops_imports_until_restored() -> anyhow::Re
     // Import records the map that it used last with every batch.
     pipeline.send(&pipeline.machine.resources.import, "{}").await?;
     pipeline.drain().await?;
-    assert!(pipeline.store.get(keys::USER_MAP_RECORD, 1 << 10).await?.is_some());
+    assert!(pipeline.store.get(keys::USER_MAP_RECORD, 1 << 20).await?.is_some());
 
     pipeline.put_user_map(&format!("phone,email\n+4520123456,{ADA}\n")).await?;
     pipeline.machine.fetch(&Pipeline::timer()).await?;
