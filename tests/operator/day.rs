@@ -198,6 +198,7 @@ async fn operator_handles_a_day_with_dead_letters() {
     day.check("day-requeue", &["reconcile", "--requeue", "--yes"]).await;
     day.pipeline.drain().await.unwrap();
     day.check("day-reconcile-found-again", &["reconcile", "--json"]).await;
+    day.actions.assert_recorded();
 }
 
 /// Runs the commands about the user map.

@@ -22,7 +22,7 @@ use local::{
     sample_source::{ExpectedResult, Sample, mailboxes, user_map},
 };
 use model::{ItemId, RunId, RunRecord, Window, keys};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{process::Command, sync::Notify};
 
 use crate::transcript::archiver;
@@ -48,7 +48,7 @@ impl Archive {
     /// Starts a deployment whose first run has not begun.
     async fn before_first_run() -> Self {
         let now = Timestamp::now();
-        let sample = Sample::day(now).unwrap();
+        let sample = Sample::written(&day_with_a_hidden_number(), now).unwrap();
         let (items, expected) = (sample.items().collect(), sample.expected_results().collect());
         let addresses = mailboxes().unwrap().iter().map(ToString::to_string).collect();
         let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses), &[]).await.unwrap();
@@ -193,6 +193,20 @@ fn id(item: &Value) -> String {
     string_of(&item["id"])
 }
 
+/// The chat of two people, and the id under which they continue it.
+const CHAT: &str = "33639980011@s.whatsapp.net";
+const CONTINUED: &str = "FR.10000000000000001";
+
+/// Returns the sample day, in which a person has hidden the phone number before one message.
+fn day_with_a_hidden_number() -> String {
+    let mut day: Value = serde_json::from_str(include_str!("../../infra/local/sample/items.json")).unwrap();
+    let items = day["items"].as_array_mut().unwrap();
+    let message = items.iter_mut().find(|entry| entry["item"]["text"] == "Whiteboard").unwrap();
+    assert_eq!(message["item"]["chat"]["id"], CHAT);
+    message["item"]["chat"]["id"] = CONTINUED.into();
+    day.to_string()
+}
+
 fn string_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
@@ -282,6 +296,14 @@ async fn exported_day_has_every_item_once_or_its_reason() {
     let expected: BTreeSet<_> =
         archive.items.iter().filter(|item| item["chat"]["id"] == chat.as_str()).map(id).collect();
     assert_eq!(chat_export.ids().into_iter().collect::<BTreeSet<_>>(), &expected & &exported);
+    // Two people continue a chat under another id: half of it does not look whole.
+    let half = archive.export("half", &["--rsmf", "--chat", CHAT]).await;
+    assert_eq!((half.code, &half.manifest["related_chats"]), (3, &json!([CONTINUED])));
+    assert!(half.printed.contains("also write in 1 other chats"), "{}", half.printed);
+    let both = archive.export("both", &["--rsmf", "--chat", CHAT, "--chat", CONTINUED]).await;
+    assert_eq!((both.ids().len(), &both.manifest["related_chats"]), (half.ids().len() + 1, &json!([])));
+    let unknown = archive.export("unknown", &["--rsmf", "--chat", "wrong-id"]).await;
+    assert!(unknown.printed.contains("No message of this chat is in the export: wrong-id"), "{}", unknown.printed);
 }
 
 /// A run lists items by their archived time, so a message of the period may be in a later window that was not fetched.

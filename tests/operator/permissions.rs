@@ -13,6 +13,8 @@ use harness::fault_proxy::{ConnectionFault, FaultProxy};
 pub(crate) struct RecordedActions {
     proxy: FaultProxy,
     actions: Arc<Mutex<BTreeSet<String>>>,
+    /// Those of earlier commands.
+    earlier: Mutex<BTreeSet<String>>,
 }
 
 impl RecordedActions {
@@ -27,7 +29,7 @@ impl RecordedActions {
         let proxy = FaultProxy::start(record).await.unwrap();
         let upstream: SocketAddr = endpoint.trim_start_matches("http://").parse().unwrap();
         proxy.set_upstream(upstream);
-        Self { proxy, actions }
+        Self { proxy, actions, earlier: Mutex::default() }
     }
 
     /// Returns the endpoint for the command.
@@ -41,6 +43,15 @@ impl RecordedActions {
         let permitted = permitted(arguments);
         let missing: Vec<_> = used.difference(&permitted).collect();
         assert!(missing.is_empty(), "archiver {arguments:?} needs {missing:?}, which PERMISSIONS.md does not list");
+        self.earlier.lock().unwrap().extend(used);
+    }
+
+    /// Asserts that the commands sent requests of both services through the proxy.
+    pub(crate) fn assert_recorded(&self) {
+        let earlier = self.earlier.lock().unwrap();
+        for action in ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:ReceiveMessage", "sqs:SendMessage"] {
+            assert!(earlier.contains(action), "no command has used {action}: {earlier:?}");
+        }
     }
 }
 

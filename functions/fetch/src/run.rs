@@ -211,8 +211,14 @@ impl Fetch {
                 self.keep_earlier_ids(&run, &mut items, earlier_ids, &queued_before).await?;
                 for oldest in oldest {
                     let oldest = items.get(oldest).unwrap_or_default();
-                    if let Some((known, unknown)) = self.mixed_ids(&run, oldest, &queued_before).await? {
-                        warn!(%run, known, unknown, "a chat that was read before has old messages with new ids: they are filed, a second time if a contact was renamed");
+                    if let Some(MixedIds { known, unknown, item }) =
+                        self.mixed_ids(&run, oldest, &queued_before).await?
+                    {
+                        warn!(
+                            %run, known, unknown, item,
+                            "a chat that was read before has old messages with new ids: they are filed, a second time if \
+                             a contact was renamed (runbook, \"Chat exports\")"
+                        );
                     }
                 }
                 items.retain(|entry| !queued_before.contains(entry));
@@ -291,22 +297,24 @@ impl Fetch {
         Ok(())
     }
 
-    /// Returns the numbers of known and of unknown messages, if some of a chat's oldest messages are known and too many are
-    /// not: those will be filed, and may have been filed before under another sender's name. A chat whose oldest messages
-    /// were queued lately costs no request.
+    /// Counts a chat's oldest messages, if some are known and too many are not: those will be filed, and may have been filed
+    /// before under another sender's name. A chat whose oldest messages were queued lately costs no request.
     async fn mixed_ids(
         &self,
         run: &RunId,
         oldest: &[Listed],
         queued_before: &QueuedEntries,
-    ) -> Result<Option<(usize, usize)>, FetchError> {
+    ) -> Result<Option<MixedIds>, FetchError> {
         let new: Vec<_> = oldest.iter().filter(|entry| !queued_before.contains(entry)).collect();
         let found = stream::iter(&new).map(|entry| has_outcome(&self.store, run, entry));
-        let found: Vec<bool> = found.buffer_unordered(entries::CONCURRENT_READS).try_collect().await?;
-        let unknown = found.iter().filter(|found| !**found).count();
+        let found: Vec<bool> = found.buffered(entries::CONCURRENT_READS).try_collect().await?;
+        let mut unknown = new.iter().zip(found).filter(|(_, found)| !found).map(|(entry, _)| entry);
+        let Some(first) = unknown.next() else { return Ok(None) };
+        let unknown = 1 + unknown.count();
         let known = oldest.len() - unknown;
-        let is_mixed = known > 0 && unknown > 0 && unknown * Self::UNKNOWN_DIVISOR >= oldest.len();
-        Ok(is_mixed.then_some((known, unknown)))
+        let is_mixed = known > 0 && unknown * Self::UNKNOWN_DIVISOR >= oldest.len();
+        let item = || first.name().parse().map(|id: ItemId| id.key().to_string()).unwrap_or_default();
+        Ok(is_mixed.then(|| MixedIds { known, unknown, item: item() }))
     }
 
     /// Returns the window of a daily run. Writes the cursor before the first page is listed, so that a first run that
@@ -358,6 +366,14 @@ impl Fetch {
         }
         Ok(())
     }
+}
+
+/// A chat of whose oldest messages some are known.
+struct MixedIds {
+    known: usize,
+    unknown: usize,
+    /// Key of the first unknown message.
+    item: String,
 }
 
 /// Returns whether an item has an outcome. One that cannot be parsed counts: convert reports it.

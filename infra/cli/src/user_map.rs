@@ -107,15 +107,15 @@ pub struct MapInBucket {
     pub map: Option<UserMap>,
     /// Reason why import refuses the map, or its absence, and files nothing.
     pub problem: Option<String>,
-    /// `true` if the map is valid, and refused because it has disappeared, shrunk or moved most numbers, or the record of the last map cannot
-    /// be parsed: an operator can confirm it.
+    /// `true` if the map is valid, and refused because it has disappeared, shrunk or moved most numbers, or the record of
+    /// the last map cannot be parsed: an operator can confirm it.
     pub can_be_confirmed: bool,
 }
 
 /// Record of the user map that import used last.
 pub(super) struct LastUsed {
-    /// `None` if the object cannot be parsed; the inner `None` if there is no object.
-    pub(super) record: Option<Option<UserMapRecord>>,
+    /// `None` if there is no object; an error if import cannot use it.
+    pub(super) record: Result<Option<UserMapRecord>, Refusal>,
     pub(super) object: Option<Object>,
 }
 
@@ -149,24 +149,26 @@ impl LastUsed {
     /// Returns the reason why import refuses a valid map, or its absence.
     pub(super) fn refusal(&self, record: &UserMapRecord) -> Option<Refusal> {
         match &self.record {
-            Some(last) => record.follows(last.as_ref()).err().map(Refusal::Map),
-            None => Some(Refusal::UnreadableRecord),
+            Ok(last) => record.follows(last.as_ref()).err().map(Refusal::Map),
+            Err(refusal) => Some(*refusal),
         }
     }
 }
 
-/// Reads the record. A record that import does not understand is unreadable here, too.
+/// Reads the record.
 pub(super) async fn last_used(store: &Store) -> Result<LastUsed, StoreError> {
-    const RECORD_MAX_BYTES: u64 = 1 << 20;
-    let object = store.get(keys::USER_MAP_RECORD, RECORD_MAX_BYTES).await?;
-    let record = match &object {
-        Some(object) => serde_json::from_slice::<UserMapRecord>(&object.bytes)
-            .ok()
-            .filter(|record| record.v == UserMapRecord::VERSION)
-            .map(Some),
-        None => Some(None),
-    };
+    // A record that is too long for import can be confirmed, too.
+    const READ_MAX_BYTES: u64 = 1 << 20;
+    let object = store.get(keys::USER_MAP_RECORD, READ_MAX_BYTES).await?;
+    let record = object.as_ref().map(|object| parse_record(&object.bytes)).transpose();
     Ok(LastUsed { record, object })
+}
+
+/// Parses a record as import does.
+fn parse_record(bytes: &[u8]) -> Result<UserMapRecord, Refusal> {
+    let parsed = Some(bytes).filter(|bytes| bytes.len() as u64 <= UserMapRecord::MAX_BYTES);
+    let record = parsed.and_then(|bytes| serde_json::from_slice::<UserMapRecord>(bytes).ok());
+    record.filter(|record| record.v == UserMapRecord::VERSION).ok_or(Refusal::UnreadableRecord)
 }
 
 /// Records a map as the one that import used last, which confirms it.
@@ -193,9 +195,15 @@ mod tests {
         let map = |numbers| UserMapRecord { v: UserMapRecord::VERSION, numbers, sha256: None, sample: None };
         let file = |numbers| UserMapRecord { sha256: Some(model::Sha256::of(b"file")), ..map(numbers) };
         let last = |record| LastUsed { record, object: None };
-        assert_eq!(last(Some(Some(map(20)))).refusal(&file(18)), None);
-        assert_eq!(last(Some(None)).refusal(&file(0)), None, "the first map");
-        assert!(last(Some(Some(map(20)))).refusal(&file(17)).unwrap().to_string().contains("has 17 numbers"));
-        assert!(last(None).refusal(&file(20)).unwrap().to_string().contains(keys::USER_MAP_RECORD));
+        assert_eq!(last(Ok(Some(map(20)))).refusal(&file(18)), None);
+        assert_eq!(last(Ok(None)).refusal(&file(0)), None, "the first map");
+        assert!(last(Ok(Some(map(20)))).refusal(&file(17)).unwrap().to_string().contains("has 17 numbers"));
+        let json = serde_json::to_string(&map(20)).unwrap();
+        assert_eq!(parse_record(json.as_bytes()), Ok(map(20)));
+        let too_long = json.clone() + &" ".repeat(4 << 10);
+        for unreadable in [too_long, json.replace("\"v\":1", "\"v\":2"), "{".to_owned()] {
+            let refused = last(parse_record(unreadable.as_bytes()).map(Some)).refusal(&file(20));
+            assert!(refused.unwrap().to_string().contains(keys::USER_MAP_RECORD), "{unreadable}");
+        }
     }
 }

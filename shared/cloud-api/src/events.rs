@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
 
     /// Returns whether the value has a list that is recognized, empty or not.
     fn has_list(&self) -> bool {
-        self.value.iter().flat_map(Members::all).any(|(name, _)| LISTS.contains(&name))
+        self.value.iter().flat_map(Members::all).any(|(name, _)| name == HISTORY || list_kind(name).is_some())
     }
 
     fn account_event(&self) -> AccountEvent {
@@ -135,15 +135,9 @@ impl<'a> Reader<'a> {
             return found;
         }
         for (name, raw) in self.value.iter().flat_map(Members::all) {
-            let kind = match name {
-                "messages" => EntryKind::Item(List::Messages),
-                "message_echoes" => EntryKind::Item(List::Echoes),
-                "calls" => EntryKind::Item(List::Calls),
-                "groups" => EntryKind::Item(List::Groups),
-                "statuses" => EntryKind::Status,
-                "state_sync" => EntryKind::Contact,
-                "errors" => EntryKind::Account(AccountEvent::Errors),
-                "history" => {
+            let kind = match (name, list_kind(name)) {
+                (_, Some(kind)) => kind,
+                (HISTORY, None) => {
                     match json::list(raw) {
                         Some(parts) => found.extend(parts.into_iter().flat_map(history)),
                         None if raw.get() == "null" => {}
@@ -151,8 +145,8 @@ impl<'a> Reader<'a> {
                     }
                     continue;
                 }
-                "contacts" | "metadata" => continue,
-                _ => match raw.get().as_bytes().first() {
+                ("contacts" | "metadata", None) => continue,
+                (_, None) => match raw.get().as_bytes().first() {
                     Some(b'[') if self.has_messages() && raw.get() != "[]" => EntryKind::Unreadable,
                     Some(b'{') if self.has_messages() && !self.has_list() => EntryKind::Unreadable,
                     Some(b'{' | b'[') => EntryKind::Unknown,
@@ -259,9 +253,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The members of a value whose lists are recognized.
-const LISTS: [&str; 8] =
-    ["messages", "message_echoes", "calls", "groups", "statuses", "state_sync", "errors", "history"];
+/// The list of a phone's history. Its parts contain lists.
+const HISTORY: &str = "history";
+
+/// Returns the kind of the entries of a list, by its name. `None` if no list of this name is recognized.
+fn list_kind(name: &str) -> Option<EntryKind> {
+    Some(match name {
+        "messages" => EntryKind::Item(List::Messages),
+        "message_echoes" => EntryKind::Item(List::Echoes),
+        "calls" => EntryKind::Item(List::Calls),
+        "groups" => EntryKind::Item(List::Groups),
+        "statuses" => EntryKind::Status,
+        "state_sync" => EntryKind::Contact,
+        "errors" => EntryKind::Account(AccountEvent::Errors),
+        _ => return None,
+    })
+}
 
 /// Maximum size of metadata and contacts: a body contains them once, but they are stored with each of its events.
 const MAX_REPEATED_BYTES: usize = 4 << 10;

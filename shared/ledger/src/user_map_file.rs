@@ -41,8 +41,8 @@ impl UserMapFile {
     ///
     /// # Errors
     /// [`Failure::Configuration`] if the file has conflicting or unreadable rows, has disappeared, has lost more
-    /// than a tenth of its numbers, or has other mailboxes for most of them. Nothing is filed until an operator has fixed or confirmed it, because a mail in the
-    /// wrong mailbox is worse than a late one.
+    /// than a tenth of its numbers, or has other mailboxes for most of them. Nothing is filed until an operator has fixed
+    /// or confirmed it, because a mail in the wrong mailbox is worse than a late one.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let mut cache = self.cache.lock().await;
         let etag = cache.as_ref().and_then(|cached| cached.etag.as_ref());
@@ -101,9 +101,8 @@ impl UserMapFile {
 
     /// Tries to accept the map once. Returns `false` if another invocation has written the record meanwhile.
     async fn try_accept(&self, record: &UserMapRecord) -> Result<bool, Failure> {
-        const RECORD_MAX_BYTES: u64 = 4 << 10;
         let key = keys::USER_MAP_RECORD;
-        let object = self.store.get(key, RECORD_MAX_BYTES).await.map_err(store_failure)?;
+        let object = self.store.get(key, UserMapRecord::MAX_BYTES).await.map_err(store_failure)?;
         let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
         let last = match last {
             Ok(last) if last.as_ref().is_none_or(|last| last.v == UserMapRecord::VERSION) => last,

@@ -57,8 +57,11 @@ impl UserMapRecord {
         Self { v: Self::VERSION, numbers: map.len(), sha256: file.map(Sha256::of), sample }
     }
 
+    /// Maximum size of a serialized record, in bytes.
+    pub const MAX_BYTES: u64 = 4 << 10;
+
     /// Changes of up to this many mailboxes are made by hand.
-    const HANDFUL: usize = 5;
+    pub const HANDFUL: usize = 5;
 
     /// Checks that this map may be used after the map of `last`.
     ///
@@ -143,8 +146,7 @@ mod tests {
         assert!(json.starts_with(
             r#"{"v":1,"numbers":0,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","sample":"00"#
         ));
-        // The limit of every reader.
-        assert!(json.len() < 4 << 10);
+        assert!((json.len() as u64) < UserMapRecord::MAX_BYTES);
         let earlier_release = serde_json::from_str::<UserMapRecord>(r#"{"v":1,"numbers":3}"#).unwrap();
         assert_eq!((earlier_release.numbers, earlier_release.sample), (3, None));
         assert_eq!(serde_json::from_str::<UserMapRecord>(&json).unwrap(), record);

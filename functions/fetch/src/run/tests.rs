@@ -177,9 +177,11 @@ async fn old_messages_with_new_ids_are_noticed() {
         let entry = |id: &&str| Listed { item: json!(id), archived_time: json!("2026-11-21T09:59:59Z") };
         let oldest: Vec<_> = ids.iter().map(entry).collect();
         let queued_before = ledger::QueuedEntries::default();
-        fetch(&aws).mixed_ids(&run, &oldest, &queued_before).await.unwrap_or_else(|error| panic!("{error}"))
+        let mixed = fetch(&aws).mixed_ids(&run, &oldest, &queued_before).await;
+        let mixed = mixed.unwrap_or_else(|error| panic!("{error}"));
+        mixed.map(|mixed| (mixed.known, mixed.unknown, mixed.item))
     };
-    assert_eq!(mixed(&["1", "new", "2", "3"]).await, Some((3, 1)));
+    assert_eq!(mixed(&["1", "new", "2", "3"]).await, Some((3, 1, item("new").key().to_string())));
     assert_eq!(mixed(&["1", "2", "3"]).await, None);
     assert_eq!(mixed(&["new", "newer"]).await, None, "the chat was not read before");
     assert_eq!(mixed(&["1", "1", "1", "2", "3", "new"]).await, None, "few are unknown");

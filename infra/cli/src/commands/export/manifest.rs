@@ -220,6 +220,9 @@ impl<'a> Manifest<'a> {
         for part in self.not_fetched.iter().chain(self.not_fetched_yet) {
             text += &format!("{part}\n");
         }
+        for id in request.chats.iter().filter(|id| self.chats.iter().all(|chat| chat.id != *id)) {
+            text += &format!("No message of this chat is in the export: {id}\n");
+        }
         if !self.related_chats.is_empty() {
             text += &format!(
                 "The same people also write in {} other chats, which are not in the export: add --chat for each of related_chats in \

@@ -46,7 +46,7 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
     let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
     // An unreadable record is replaced.
     let LastUsed { record: last, object: before } = last_used(&connection.store).await?;
-    let last = last.flatten();
+    let last = last.ok().flatten();
     if last.as_ref() == Some(&record) {
         println!("{key}: nothing to confirm; import uses it, with {} numbers", map.len());
         return Ok(ExitCode::SUCCESS);

@@ -92,9 +92,7 @@ impl Change {
 
     /// Returns whether so many numbers change their mailbox that a column of the table may have been sorted alone.
     fn moves_many(&self) -> bool {
-        /// Changes of up to this many mailboxes are made by hand.
-        const HANDFUL: usize = 5;
-        self.to_another_mailbox > HANDFUL && self.to_another_mailbox * 10 > self.common
+        self.to_another_mailbox > UserMapRecord::HANDFUL && self.to_another_mailbox * 10 > self.common
     }
 }
 
@@ -202,11 +200,11 @@ fn unconfirmed(
     if let Some(refusal) = refusal.filter(|refusal| !is_given(refusal.option())) {
         return Some((format!("Import would reject this map: {refusal}"), refusal.option()));
     }
-    let Change { to_another_mailbox, common, .. } = change;
-    let reason = || {
-        format!("{to_another_mailbox} of {common} numbers change their mailbox: check that no column was sorted alone")
-    };
-    (change.moves_many() && !arguments.confirm_moves).then(|| (reason(), CONFIRM_MOVES))
+    let Change { to_another_mailbox: moved, common, .. } = change;
+    (change.moves_many() && !arguments.confirm_moves).then(|| {
+        let reason = format!("{moved} of {common} numbers change their mailbox: check that no column was sorted alone");
+        (reason, CONFIRM_MOVES)
+    })
 }
 
 #[cfg(test)]
