@@ -6,7 +6,8 @@ use graph_fake::{CLIENT_SECRET, Fault, GraphFake, Kind, On, Quirks, Refusal};
 use mailbox::{Attempt, MailboxError};
 
 use crate::support::{
-    ADA, Vault, assert_one_complete_copy, bytes, clock, config, file, graph, graph_with, message, message_of, tenant,
+    ADA, SecretStore, assert_one_complete_copy, bytes, clock, config, file, graph, graph_with, message, message_of,
+    tenant,
 };
 
 const CLASS: &str = "String 0x001A";
@@ -48,7 +49,7 @@ async fn rejected_class_is_left_out_for_an_hour_of_the_wall_clock() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.clock = clock;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
     for item in ["1", "2", "3"] {
         file(&graph, &message(item, &[]), Attempt::First).await.unwrap();

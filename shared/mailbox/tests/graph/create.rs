@@ -5,8 +5,8 @@ use mailbox::{Attempt, Mailboxes};
 use model::FilingResult;
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, graph, graph_with, mailbox, message, message_of,
-    tenant,
+    ADA, FOLDER, SecretStore, assert_one_complete_copy, bytes, config, file, graph, graph_with, mailbox, message,
+    message_of, tenant,
 };
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn too_many_concurrent_requests_are_throttled() {
     let fake = tenant().await;
     let mut greedy = config(&fake);
     greedy.requests_per_mailbox = 8;
-    let graph = graph_with(greedy, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(greedy, SecretStore::with(CLIENT_SECRET));
     let ada = mailbox(&graph, ADA).await;
     graph.file(&ada, &message("0", &[]), Attempt::First).await.unwrap();
     let gate = Gate::default();

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks, Refusal, User};
 use mailbox::{MailboxError, Mailboxes, graph::Graph};
 
-use crate::support::{ADA, Vault, clock, config, graph, graph_with, mailbox, tenant};
+use crate::support::{ADA, SecretStore, clock, config, graph, graph_with, mailbox, tenant};
 
 async fn exists(graph: &Graph, address: &str) -> bool {
     graph.find(&address.parse().unwrap()).await.unwrap().is_some()
@@ -35,7 +35,8 @@ async fn negative_lookup_is_cached_for_its_ttl() {
     short.negative_ttl = Duration::ZERO;
     let mut long = config(&fake);
     long.negative_ttl = Duration::from_secs(3600);
-    let (short, long) = (graph_with(short, Vault::with(CLIENT_SECRET)), graph_with(long, Vault::with(CLIENT_SECRET)));
+    let (short, long) =
+        (graph_with(short, SecretStore::with(CLIENT_SECRET)), graph_with(long, SecretStore::with(CLIENT_SECRET)));
     assert!(exists(&short, ADA).await);
     assert!(!exists(&short, "bob@example.com").await && !exists(&long, "bob@example.com").await);
     fake.add(User::new("bob@example.com"));
@@ -164,7 +165,7 @@ async fn negative_lookup_expires_by_the_wall_clock() {
     let fake = tenant().await;
     let mut config = config(&fake);
     (config.negative_ttl, config.clock) = (Duration::from_secs(60), clock);
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     assert!(!exists(&graph, "bob@example.com").await);
     fake.add(User::new("bob@example.com"));
     passed.store(59, Ordering::Relaxed);

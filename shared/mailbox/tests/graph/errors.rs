@@ -8,7 +8,8 @@ use mailbox::{
 };
 
 use crate::support::{
-    ADA, Vault, assert_one_complete_copy, assert_outcome_unknown, bytes, config, file, graph, mailbox, message, tenant,
+    ADA, SecretStore, assert_one_complete_copy, assert_outcome_unknown, bytes, config, file, graph, mailbox, message,
+    tenant,
 };
 
 /// Returns the variant's name.
@@ -170,7 +171,7 @@ async fn unreachable_host_is_a_transient_failure() {
     config.graph_url = Some(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.login_url = config.graph_url.clone();
     drop(listener);
-    let graph = crate::support::graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = crate::support::graph_with(config, SecretStore::with(CLIENT_SECRET));
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert_eq!(variant(&error), "unavailable");
     assert!(error.to_string().contains("no connection"), "{error}");
@@ -182,7 +183,7 @@ fn invalid_configuration_is_rejected() {
     let with = |change: fn(&mut GraphConfig)| {
         let mut config = GraphConfig::new(Cloud::Global, "contoso.example", "b7d0e1a2");
         change(&mut config);
-        Graph::new(config, Vault::with("s")).err()
+        Graph::new(config, SecretStore::with("s")).err()
     };
     assert_eq!(with(|_| {}), None);
     assert_eq!(with(|config| config.tenant_id = "a/b".into()), Some(ConfigError::Id { which: "tenant" }));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use graph_fake::{CLIENT_SECRET, Fault, Gate, GraphFake, Kind, On, Quirks, Refusal, User};
 use mailbox::{Attempt, MailboxError, Mailboxes};
 
-use crate::support::{ADA, FOLDER, Vault, bytes, config, file, graph, graph_with, mailbox, message, tenant};
+use crate::support::{ADA, FOLDER, SecretStore, bytes, config, file, graph, graph_with, mailbox, message, tenant};
 
 #[tokio::test]
 async fn folder_is_created_once_and_not_by_a_lookup() {
@@ -25,7 +25,7 @@ async fn existing_folder_is_used_in_any_case() {
     let fake = tenant().await;
     let mut other = config(&fake);
     other.folder = "whatsapp archiver".into();
-    file(&graph_with(other, Vault::with(CLIENT_SECRET)), &message("1", &[]), Attempt::First).await.unwrap();
+    file(&graph_with(other, SecretStore::with(CLIENT_SECRET)), &message("1", &[]), Attempt::First).await.unwrap();
     file(&graph(&fake), &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.visible_folders(ADA), ["whatsapp archiver"]);
     assert_eq!(fake.visible(ADA).len(), 2);
@@ -37,7 +37,7 @@ async fn folder_name_may_contain_a_quote() {
     for item in ["1", "2"] {
         let mut config = config(&fake);
         config.folder = "Ada's archive & more + 100%".into();
-        file(&graph_with(config, Vault::with(CLIENT_SECRET)), &message(item, &[]), Attempt::First).await.unwrap();
+        file(&graph_with(config, SecretStore::with(CLIENT_SECRET)), &message(item, &[]), Attempt::First).await.unwrap();
     }
     assert_eq!(fake.visible_folders(ADA), ["Ada's archive & more + 100%"]);
 }
@@ -86,7 +86,7 @@ async fn folder_in_deleted_items_is_replaced_when_its_id_expires() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.folder_ttl = Duration::ZERO;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     let big = bytes(1, 4_200_000);
     let files: [(&str, &[u8]); 1] = [("a", &big)];
     file(&graph, &message("1", &files), Attempt::First).await.unwrap();
@@ -181,7 +181,7 @@ async fn message_id_is_compared_with_its_case() {
     fake.grant_mime_import();
     let mut config = config(&fake);
     config.way = mailbox::graph::Way::Mime;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     let ada = mailbox(&graph, ADA).await;
     graph.file(&ada, &message("wa-1", &[]), Attempt::First).await.unwrap();
     assert_eq!(graph.holds(&ada, &message("WA-1", &[]).identity()).await.unwrap(), None);

@@ -4,7 +4,7 @@ use graph_fake::{CLIENT_SECRET, Kind};
 use mailbox::{Attempt, Mailboxes, Message, graph::Way};
 use model::{FilingResult, Sha256};
 
-use crate::support::{ADA, Vault, bytes, config, file, graph_with, mailbox, message, tenant};
+use crate::support::{ADA, SecretStore, bytes, config, file, graph_with, mailbox, message, tenant};
 
 /// Creates an item that was captured from the shared WhatsApp message.
 fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
@@ -22,7 +22,7 @@ async fn items_with_one_message_id_are_distinct() {
         fake.grant_mime_import();
         let mut config = config(&fake);
         config.way = way;
-        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
         let ada = mailbox(&graph, ADA).await;
         let (bare, whole) = (captured("WA-1", &[]), captured("WA-2", &[("a.jpg", picture)]));
         assert_eq!(bare.message_id, whole.message_id);
@@ -52,7 +52,7 @@ async fn copy_is_recognized_after_json_and_mime_filing() {
         let [way, other] = [way, other].map(|way| {
             let mut config = config(&fake);
             config.way = way;
-            graph_with(config, Vault::with(CLIENT_SECRET))
+            graph_with(config, SecretStore::with(CLIENT_SECRET))
         });
         let first = file(&way, &message, Attempt::Retry).await.unwrap();
         let again = file(&other, &message, Attempt::Retry).await.unwrap();
@@ -69,7 +69,7 @@ async fn copy_without_a_digest_is_recognized_by_message_id() {
     fake.grant_mime_import();
     let mut config = config(&fake);
     config.way = Way::Mime;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     let silent = message("1", &[]);
     file(&graph, &silent, Attempt::First).await.unwrap();
     let again = file(&graph, &captured("WA-1", &[]), Attempt::Retry).await.unwrap();

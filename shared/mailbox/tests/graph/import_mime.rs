@@ -8,8 +8,8 @@ use mailbox::{
 use model::FilingResult;
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_one_complete_copy, bytes, config, file, file_with_retry, graph_with, mailbox, message,
-    tenant,
+    ADA, FOLDER, SecretStore, assert_one_complete_copy, bytes, config, file, file_with_retry, graph_with, mailbox,
+    message, tenant,
 };
 
 async fn importing() -> (GraphFake, Graph) {
@@ -17,7 +17,7 @@ async fn importing() -> (GraphFake, Graph) {
     fake.grant_mime_import();
     let mut config = config(&fake);
     config.way = Way::Mime;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     (fake, graph)
 }
 
@@ -81,7 +81,7 @@ async fn missing_permission_is_a_configuration_error() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.way = Way::Mime;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     let error = file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err();
     assert!(matches!(&error, MailboxError::Configuration { detail } if detail.contains("Mail-Advanced")), "{error:?}");
     assert_eq!(fake.visible(ADA).len(), 0);

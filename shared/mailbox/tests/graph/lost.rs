@@ -10,8 +10,8 @@ use mailbox::{
 use model::FilingResult;
 
 use crate::support::{
-    ADA, Vault, assert_one_complete_copy, assert_outcome_unknown, config, file, file_with_retry, graph, graph_with,
-    message, tenant,
+    ADA, SecretStore, assert_one_complete_copy, assert_outcome_unknown, config, file, file_with_retry, graph,
+    graph_with, message, tenant,
 };
 
 /// Returns every fault with an unknown outcome; `true` if the request may still be in progress after it.
@@ -29,7 +29,7 @@ async fn filing(way: Way) -> (GraphFake, Graph) {
     fake.grant_mime_import();
     let mut config = config(&fake);
     config.way = way;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     (fake, graph)
 }
 
@@ -128,7 +128,7 @@ async fn lost_response_delays_the_retry_without_a_retry_budget() {
         fake.grant_mime_import();
         let mut config = config(&fake);
         (config.way, config.retry_budget) = (way, Duration::ZERO);
-        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
         fake.fault(On::kind(kind), Fault::LoseResponse);
         assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
 

@@ -9,7 +9,7 @@ use graph_fake::{CLIENT_SECRET, Fault, On, Quirks, Refusal};
 use mailbox::{Attempt, Mailboxes};
 use tracing::instrument::WithSubscriber;
 
-use crate::support::{ADA, FOLDER, Vault, bytes, config, graph_with, message, tenant};
+use crate::support::{ADA, FOLDER, SecretStore, bytes, config, graph_with, message, tenant};
 
 /// Collects what is logged.
 #[derive(Clone, Default)]
@@ -48,7 +48,7 @@ async fn errors_and_logs_contain_no_personal_data() {
                     fake.set_quirks(Quirks { refuses_foreign_from: true, ..Quirks::default() });
                     let mut config = config(&fake);
                     config.retry_budget = std::time::Duration::from_millis(5);
-                    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+                    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
                     fake.fault(On::any().nth(n).times(1000), Fault::Refuse(Refusal::new(status, code)));
                     assert_no_personal_data(&format!("{graph:?}"));
                     let error = match graph.find(&ADA.parse().unwrap()).await {
@@ -63,7 +63,7 @@ async fn errors_and_logs_contain_no_personal_data() {
             }
         }
         let fake = tenant().await;
-        let wrong = graph_with(config(&fake), Vault::with("wrong~secret"));
+        let wrong = graph_with(config(&fake), SecretStore::with("wrong~secret"));
         let error = wrong.find(&ADA.parse().unwrap()).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("wrong~secret"));
         assert_no_personal_data(&format!("{error} {error:?}"));

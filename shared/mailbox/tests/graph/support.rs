@@ -23,12 +23,12 @@ pub(crate) const ADA: &str = "ada@example.com";
 pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 
 /// A secret store that counts the requests.
-pub(crate) struct Vault {
+pub(crate) struct SecretStore {
     pub(crate) secret: Mutex<EntraSecret>,
     pub(crate) requests: Mutex<usize>,
 }
 
-impl Vault {
+impl SecretStore {
     pub(crate) fn new(secret: EntraSecret) -> Arc<Self> {
         Arc::new(Self { secret: Mutex::new(secret), requests: Mutex::default() })
     }
@@ -39,7 +39,7 @@ impl Vault {
 }
 
 #[async_trait]
-impl Credentials for Vault {
+impl Credentials for SecretStore {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
         *self.requests.lock().unwrap() += 1;
         Ok(self.secret.lock().unwrap().clone())
@@ -72,14 +72,14 @@ pub(crate) fn clock() -> (Clock, Arc<AtomicI64>) {
     (clock, passed)
 }
 
-pub(crate) fn graph_with(config: GraphConfig, vault: Arc<Vault>) -> Graph {
+pub(crate) fn graph_with(config: GraphConfig, secrets: Arc<SecretStore>) -> Graph {
     // Another test may have installed it.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Graph::new(config, vault).unwrap()
+    Graph::new(config, secrets).unwrap()
 }
 
 pub(crate) fn graph(fake: &GraphFake) -> Graph {
-    graph_with(config(fake), Vault::with(CLIENT_SECRET))
+    graph_with(config(fake), SecretStore::with(CLIENT_SECRET))
 }
 
 pub(crate) async fn mailbox(graph: &Graph, address: &str) -> Mailbox {

@@ -8,7 +8,7 @@ use std::{
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Refusal};
 use mailbox::{Attempt, MailboxError, Mailboxes, entra::EntraSecret};
 
-use crate::support::{ADA, Vault, clock, config, file, graph, graph_with, mailbox, message, tenant};
+use crate::support::{ADA, SecretStore, clock, config, file, graph, graph_with, mailbox, message, tenant};
 
 const CERTIFICATE: &str = include_str!("certificate.pem");
 const KEY: &str = include_str!("private_key.pem");
@@ -27,13 +27,13 @@ fn setup(error: &MailboxError) -> &str {
 #[tokio::test]
 async fn token_and_secret_are_fetched_once() {
     let fake = tenant().await;
-    let vault = Vault::with(CLIENT_SECRET);
-    let graph = graph_with(config(&fake), vault.clone());
-    assert_eq!(*vault.requests.lock().unwrap(), 0, "nothing is fetched before it is needed");
+    let secrets = SecretStore::with(CLIENT_SECRET);
+    let graph = graph_with(config(&fake), secrets.clone());
+    assert_eq!(*secrets.requests.lock().unwrap(), 0, "nothing is fetched before it is needed");
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
     file(&graph, &message("2", &[]), Attempt::First).await.unwrap();
     assert_eq!(fake.count(Kind::Token), 1);
-    assert_eq!(*vault.requests.lock().unwrap(), 1);
+    assert_eq!(*secrets.requests.lock().unwrap(), 1);
 }
 
 /// Lambda freezes the process, which may stop a monotonic clock. The fake still accepts the old token, so only the
@@ -44,7 +44,7 @@ async fn token_expires_by_the_wall_clock() {
     let fake = tenant().await;
     let mut config = config(&fake);
     config.clock = clock;
-    let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
     file(&graph, &message("1", &[]), Attempt::First).await.unwrap();
     for (seconds, tokens) in [(3000, 1), (3600, 2), (3601, 2)] {
         passed.store(seconds, Ordering::Relaxed);
@@ -92,13 +92,17 @@ async fn rejected_token_is_renewed_once() {
 #[tokio::test]
 async fn rotated_secret_is_fetched_again() {
     let fake = tenant().await;
-    let vault = Vault::with("old");
-    let graph = graph_with(config(&fake), vault.clone());
+    let secrets = SecretStore::with("old");
+    let graph = graph_with(config(&fake), secrets.clone());
     fake.set_client_secret("new");
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS7000215"), "{error}");
-    assert_eq!((*vault.requests.lock().unwrap(), fake.count(Kind::Token)), (2, 1), "the same secret is not sent twice");
-    *vault.secret.lock().unwrap() = EntraSecret::client_secret("new".to_owned());
+    assert_eq!(
+        (*secrets.requests.lock().unwrap(), fake.count(Kind::Token)),
+        (2, 1),
+        "the same secret is not sent twice"
+    );
+    *secrets.secret.lock().unwrap() = EntraSecret::client_secret("new".to_owned());
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
 }
 
@@ -123,7 +127,7 @@ async fn secret_rotated_between_two_fetches_is_accepted() {
 async fn certificate_is_accepted_as_a_credential() {
     let fake = tenant().await;
     fake.set_certificate(CERTIFICATE);
-    let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
+    let graph = graph_with(config(&fake), SecretStore::new(certificate(CERTIFICATE, KEY)));
     assert!(graph.find(&ADA.parse().unwrap()).await.unwrap().is_some());
     fake.revoke_tokens();
     assert!(graph.file(&mailbox(&graph, ADA).await, &message("1", &[]), Attempt::First).await.is_ok());
@@ -141,7 +145,7 @@ fn expiry_is_read_from_the_certificate() {
 #[tokio::test]
 async fn unregistered_certificate_is_a_configuration_error() {
     let fake = tenant().await;
-    let graph = graph_with(config(&fake), Vault::new(certificate(CERTIFICATE, KEY)));
+    let graph = graph_with(config(&fake), SecretStore::new(certificate(CERTIFICATE, KEY)));
     let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
     assert!(setup(&error).contains("AADSTS700027"), "{error}");
 }
@@ -151,7 +155,7 @@ async fn invalid_secret_is_a_configuration_error() {
     let broken = KEY.replace("MII", "AAA");
     for secret in [certificate("no PEM", KEY), certificate(CERTIFICATE, "no PEM"), certificate(CERTIFICATE, &broken)] {
         let fake = tenant().await;
-        let graph = graph_with(config(&fake), Vault::new(secret));
+        let graph = graph_with(config(&fake), SecretStore::new(secret));
         let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
         assert!(setup(&error).contains("in the secret"), "{error}");
         assert_eq!(fake.requests(), []);
@@ -166,7 +170,7 @@ async fn wrong_tenant_and_client_have_their_own_codes() {
     let mut client_wrong = config(&fake);
     client_wrong.client_id = "other".into();
     for (config, code) in [(tenant_wrong, "AADSTS90002"), (client_wrong, "AADSTS700016")] {
-        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
         let error = graph.find(&ADA.parse().unwrap()).await.unwrap_err();
         assert!(setup(&error).contains(code), "{error}");
     }

@@ -3,7 +3,7 @@
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks};
 use mailbox::graph::Way;
 
-use crate::support::{ADA, Vault, config, graph, graph_with, mailbox, tenant};
+use crate::support::{ADA, SecretStore, config, graph, graph_with, mailbox, tenant};
 
 #[tokio::test]
 async fn write_probe_creates_finds_and_deletes_a_message() {
@@ -51,7 +51,7 @@ async fn write_probe_of_import_mime_checks_both_lookups() {
         fake.grant_mime_import();
         let mut config = config(&fake);
         config.way = Way::Mime;
-        let graph = graph_with(config, Vault::with(CLIENT_SECRET));
+        let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
         let ada = mailbox(&graph, ADA).await;
         if let Some(nth) = nth {
             let nothing = Fault::Respond { status: 200, headers: Vec::new(), body: br#"{"value":[]}"#.to_vec() };

@@ -7,8 +7,8 @@ use model::{FilingResult, Sha256};
 use crate::{
     outages::losing,
     support::{
-        ADA, AnyServer, BOB, FOLDER, NOBODY, Vault, adas, assert_outcome_unknown, config, file, imap_with, mailbox,
-        message, setup,
+        ADA, AnyServer, BOB, FOLDER, SecretStore, WITHOUT_MAILBOX, ada_mailbox, assert_outcome_unknown, config, file,
+        imap_with, mailbox, message, setup,
     },
 };
 
@@ -68,7 +68,7 @@ async fn lost_response_leaves_one_copy_on_every_server() {
     for server in AnyServer::each(None) {
         let name = server.name();
         let host = losing(server.port(), "APPENDUID").await;
-        let imap = imap_with(config(&host), server.vault());
+        let imap = imap_with(config(&host), server.secrets());
         let message = message("1", 0);
         assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
         let filed = file(&imap, &message, Attempt::Retry).await.unwrap();
@@ -84,8 +84,8 @@ async fn copy_is_found_behind_a_header_of_1100_recipients() {
         let (name, imap) = (server.name(), server.imap());
         let (one, other) = (message_to("1", 1100), message_to("2", 1100));
         let filed = file(&imap, &one, Attempt::First).await.unwrap();
-        assert_eq!(imap.holds(&adas(), &one.identity()).await.unwrap(), Some(filed.message), "{name}");
-        assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None, "{name}");
+        assert_eq!(imap.holds(&ada_mailbox(), &one.identity()).await.unwrap(), Some(filed.message), "{name}");
+        assert_eq!(imap.holds(&ada_mailbox(), &other.identity()).await.unwrap(), None, "{name}");
         assert_eq!(file(&imap, &one, Attempt::Retry).await.unwrap().result, FilingResult::Skipped, "{name}");
         assert_eq!(file(&imap, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported, "{name}");
         assert_eq!(server.copies().len(), 2, "{name}");
@@ -99,15 +99,15 @@ async fn duplicates_are_counted_on_every_server() {
         let (name, imap) = (server.name(), server.imap());
         for (item, header_lines, filings) in [("1", 0, 3), ("2", 1100, 2)] {
             let (copy, other) = (message_to(item, header_lines), message_to(&format!("{item}-other"), header_lines));
-            assert!(imap.copies(&adas(), &copy.identity()).await.unwrap().is_empty(), "{name}");
+            assert!(imap.copies(&ada_mailbox(), &copy.identity()).await.unwrap().is_empty(), "{name}");
             for message in std::iter::repeat_n(&copy, filings).chain([&other]) {
                 file(&imap, message, Attempt::First).await.unwrap();
             }
-            let copies = imap.copies(&adas(), &copy.identity()).await.unwrap();
+            let copies = imap.copies(&ada_mailbox(), &copy.identity()).await.unwrap();
             assert_eq!(copies.len(), filings, "{name}: {copies:?}");
             let ids: std::collections::HashSet<_> = copies.iter().map(|copy| &copy.message).collect();
             assert_eq!(ids.len(), filings, "{name}: {copies:?}");
-            assert_eq!(imap.copies(&adas(), &other.identity()).await.unwrap().len(), 1, "{name}");
+            assert_eq!(imap.copies(&ada_mailbox(), &other.identity()).await.unwrap().len(), 1, "{name}");
         }
     }
 }
@@ -119,10 +119,10 @@ async fn search_hit_with_another_message_id_is_not_the_copy() {
         let lower = message("wa-1", 0);
         let upper = Message { message_id: lower.message_id.replace("wa", "WA"), ..message("WA-1", 0) };
         file(&imap, &upper, Attempt::First).await.unwrap();
-        assert_eq!(imap.holds(&adas(), &lower.identity()).await.unwrap(), None, "{name}: case counts");
+        assert_eq!(imap.holds(&ada_mailbox(), &lower.identity()).await.unwrap(), None, "{name}: case counts");
         let part = Identity { message_id: "<WA-1@archive", ..upper.identity() };
-        assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "{name}: a part is not the whole");
-        assert!(imap.holds(&adas(), &upper.identity()).await.unwrap().is_some(), "{name}");
+        assert_eq!(imap.holds(&ada_mailbox(), &part).await.unwrap(), None, "{name}: a part is not the whole");
+        assert!(imap.holds(&ada_mailbox(), &upper.identity()).await.unwrap().is_some(), "{name}");
     }
 }
 
@@ -151,7 +151,7 @@ async fn invalid_folder_name_is_a_configuration_error() {
 async fn address_without_a_mailbox_is_reported_by_every_server() {
     for server in AnyServer::each(None) {
         let imap = server.imap_with(|config| config.probe = Some(BOB.parse().unwrap()));
-        assert_eq!(imap.find(&NOBODY.parse().unwrap()).await.unwrap(), None, "{}", server.name());
+        assert_eq!(imap.find(&WITHOUT_MAILBOX.parse().unwrap()).await.unwrap(), None, "{}", server.name());
         mailbox(&imap, ADA).await;
     }
 }
@@ -163,7 +163,7 @@ async fn server_that_ignores_the_named_mailbox_gets_no_copy() {
     let server = Courier::start(&CourierOptions { users, quota: None }).unwrap();
     let mut config = config(&server.host());
     config.probe = Some(BOB.parse().unwrap());
-    let imap = imap_with(config.clone(), Vault::with(dovecot::MASTER_PASSWORD, None));
+    let imap = imap_with(config.clone(), SecretStore::with(dovecot::MASTER_PASSWORD, None));
     for error in [
         imap.find(&ADA.parse().unwrap()).await.unwrap_err(),
         imap.check_absent_address().await.unwrap_err(),
@@ -174,7 +174,7 @@ async fn server_that_ignores_the_named_mailbox_gets_no_copy() {
     let mut account = dovecot::Client::connect(server.port(), None, PROXY, PROXY_PASSWORD).unwrap();
     assert!(account.copies(&format!("INBOX.{FOLDER}")).unwrap().is_empty());
 
-    let imap = imap_with(config, Vault::with(dovecot::MASTER_PASSWORD, Some('*')));
+    let imap = imap_with(config, SecretStore::with(dovecot::MASTER_PASSWORD, Some('*')));
     imap.check_absent_address().await.unwrap();
     mailbox(&imap, ADA).await;
     file(&imap, &message("1", 0), Attempt::First).await.unwrap();
@@ -186,15 +186,15 @@ async fn server_that_ignores_the_named_mailbox_gets_no_copy() {
 async fn login_without_a_personal_namespace_is_no_mailbox() {
     let [_, server, _] = AnyServer::each(None);
     let imap = server.imap();
-    let nobody = NOBODY.parse().unwrap();
+    let nobody = WITHOUT_MAILBOX.parse().unwrap();
     assert_eq!(imap.find(&nobody).await.unwrap(), None);
-    let mailbox = Mailbox { id: NOBODY.to_owned(), address: nobody.clone(), primary: nobody };
+    let mailbox = Mailbox { id: WITHOUT_MAILBOX.to_owned(), address: nobody.clone(), primary: nobody };
     let error = imap.file(&mailbox, &message("1", 0), Attempt::First).await.unwrap_err();
     assert!(matches!(error, MailboxError::NoMailbox { .. }), "{error:?}");
 
     // If the probe mailbox does not exist either, the server is wrong and the item waits.
     let imap = server.imap_with(|config| config.probe = Some("absent@example.com".parse().unwrap()));
-    assert!(setup(&imap.find(&NOBODY.parse().unwrap()).await.unwrap_err()).contains("IMAP_PROBE_MAILBOX"));
+    assert!(setup(&imap.find(&WITHOUT_MAILBOX.parse().unwrap()).await.unwrap_err()).contains("IMAP_PROBE_MAILBOX"));
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use mailbox::{Attempt, Identity, MailboxError, Mailboxes, Message};
 use model::{FilingResult, Sha256};
 
 use crate::support::{
-    ADA, BOB, FOLDER, Vault, adas, assert_one_copy, config, file, imap, imap_with, mailbox, message, server,
-    server_with,
+    ADA, BOB, FOLDER, SecretStore, ada_mailbox, assert_one_copy, config, file, imap, imap_with, mailbox, message,
+    server, server_with,
 };
 
 #[tokio::test]
@@ -43,12 +43,12 @@ async fn second_attempt_finds_exactly_its_copy() {
     server.put(ADA, FOLDER, longer.as_bytes()).unwrap();
     let second = file(&imap, &message, Attempt::Retry).await.unwrap();
     assert_eq!((second.result, second.message), (FilingResult::Skipped, first.message.clone()));
-    assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(first.message));
+    assert_eq!(imap.holds(&ada_mailbox(), &message.identity()).await.unwrap(), Some(first.message));
 
     let other = crate::support::message("2", 0);
     let part = Identity { message_id: "<1@archive.example", ..message.identity() };
-    assert_eq!(imap.holds(&adas(), &part).await.unwrap(), None, "a part is not the Message-ID");
-    assert_eq!(imap.holds(&adas(), &other.identity()).await.unwrap(), None);
+    assert_eq!(imap.holds(&ada_mailbox(), &part).await.unwrap(), None, "a part is not the Message-ID");
+    assert_eq!(imap.holds(&ada_mailbox(), &other.identity()).await.unwrap(), None);
     assert_eq!(file(&imap, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 3);
 }
@@ -66,15 +66,15 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
     let imap = imap(&server);
     let (bare, whole) = (captured("WA-1"), captured("WA-2"));
     let first = file(&imap, &bare, Attempt::First).await.unwrap();
-    assert_eq!(imap.holds(&adas(), &whole.identity()).await.unwrap(), None);
+    assert_eq!(imap.holds(&ada_mailbox(), &whole.identity()).await.unwrap(), None);
     let second = file(&imap, &whole, Attempt::Retry).await.unwrap();
     assert_eq!(second.result, FilingResult::Imported);
     for (message, filed) in [(&bare, first), (&whole, second)] {
         let again = file(&imap, message, Attempt::Retry).await.unwrap();
         assert_eq!((again.result, &again.message), (FilingResult::Skipped, &filed.message));
-        assert_eq!(imap.holds(&adas(), &message.identity()).await.unwrap(), Some(filed.message));
+        assert_eq!(imap.holds(&ada_mailbox(), &message.identity()).await.unwrap(), Some(filed.message));
         // If the digest is unknown, the Message-ID alone identifies the copy.
-        assert!(imap.holds(&adas(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
+        assert!(imap.holds(&ada_mailbox(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
     }
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
 }
@@ -83,7 +83,7 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
 async fn lookup_creates_nothing() {
     let server = server();
     let imap = imap(&server);
-    assert_eq!(imap.holds(&adas(), &message("1", 0).identity()).await.unwrap(), None);
+    assert_eq!(imap.holds(&ada_mailbox(), &message("1", 0).identity()).await.unwrap(), None);
     let folders = server.run_in(ADA, "INBOX", "LIST \"\" *").unwrap();
     assert!(!folders.iter().any(|line| line.contains(FOLDER)), "{folders:?}");
 }
@@ -119,7 +119,7 @@ async fn folder_is_created_below_the_namespace_in_any_script() {
     let server = server_with(Options { namespace: Some(("INBOX.", '.')), ..Options::default() });
     let mut config = config(&server.host());
     config.folder = "Archivé 台北".to_owned();
-    let imap = imap_with(config, Vault::with(MASTER_PASSWORD, None));
+    let imap = imap_with(config, SecretStore::with(MASTER_PASSWORD, None));
     let message = message("1", 0);
     file(&imap, &message, Attempt::First).await.unwrap();
     assert_eq!(file(&imap, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);

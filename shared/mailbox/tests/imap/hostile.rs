@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, BOB, Vault, assert_not_sent, assert_outcome_unknown, config, file, imap_with, message, setup, unavailable,
-    unrecognized,
+    ADA, BOB, SecretStore, assert_not_sent, assert_outcome_unknown, config, file, imap_with, message, setup,
+    unavailable, unrecognized,
 };
 
 /// Returns the response to a command with this name; `%` stands for the command's tag.
@@ -87,7 +87,7 @@ async fn filed_at(host: &str) -> Result<(), MailboxError> {
 async fn filed_within(response_time: Duration, host: &str) -> Result<(), MailboxError> {
     let mut config = config(host);
     config.response_timeout = response_time;
-    let imap = imap_with(config, Vault::with("secret", None));
+    let imap = imap_with(config, SecretStore::with("secret", None));
     let mailbox = imap.find(&ADA.parse().unwrap()).await?.unwrap();
     imap.file(&mailbox, &message("1", 0), Attempt::First).await.map(drop)
 }
@@ -192,7 +192,7 @@ async fn requested_backoff_of_exchange_online_is_used() {
     let host = scripted(GREETING.to_vec(), words).await;
     let mut config = config(&host);
     config.probe = Some("probe@example.com".parse().unwrap());
-    let imap = imap_with(config, Vault::with("secret", None));
+    let imap = imap_with(config, SecretStore::with("secret", None));
     unavailable(&imap.find(&ADA.parse().unwrap()).await.unwrap_err());
     unavailable(&file(&imap, &message("1", 0), Attempt::First).await.unwrap_err());
 }
@@ -216,7 +216,7 @@ async fn search_without_a_result_is_not_a_missing_copy() {
         _ => None,
     };
     let host = scripted(GREETING.to_vec(), script).await;
-    let imap = imap_with(config(&host), Vault::with("secret", None));
+    let imap = imap_with(config(&host), SecretStore::with("secret", None));
     unavailable(&file(&imap, &message("1", 0), Attempt::Retry).await.unwrap_err());
 }
 
@@ -308,7 +308,7 @@ async fn login_that_is_rejected_once_is_not_the_absence_of_a_mailbox() {
     .await;
     let mut config = config(&host);
     config.probe = Some("probe@example.com".parse().unwrap());
-    let imap = imap_with(config, Vault::with("secret", None));
+    let imap = imap_with(config, SecretStore::with("secret", None));
     assert!(imap.find(&ADA.parse().unwrap()).await.unwrap().is_some());
     assert_eq!(LOGINS.load(Ordering::SeqCst), 3, "the mailbox, the probe mailbox, and the mailbox again");
 }
@@ -345,7 +345,7 @@ async fn login_is_checked_once_for_each_account_and_domain() {
     .await;
     let mut config = config(&host);
     config.domains.push("example.org".to_owned());
-    let imap = imap_with(config, Vault::with("secret", None));
+    let imap = imap_with(config, SecretStore::with("secret", None));
     for (address, checks) in [(ADA, 1), (BOB, 1), ("ada@example.org", 2), ("ada@example.org", 2)] {
         imap.find(&address.parse().unwrap()).await.unwrap();
         assert_eq!(LOGINS.load(Ordering::SeqCst), checks, "{address}");
@@ -362,7 +362,7 @@ async fn rejected_search_hides_no_copy() {
         _ => None,
     })
     .await;
-    let imap = imap_with(config(&host), Vault::with("secret", None));
+    let imap = imap_with(config(&host), SecretStore::with("secret", None));
     file(&imap, &message("1", 0), Attempt::Retry).await.unwrap();
     assert_eq!(SEARCHES.load(Ordering::SeqCst), 2);
 }
@@ -379,7 +379,7 @@ async fn hit_that_is_not_returned_is_not_counted_twice() {
         _ => None,
     })
     .await;
-    let imap = imap_with(config(&host), Vault::with("secret", None));
+    let imap = imap_with(config(&host), SecretStore::with("secret", None));
     // UID 2 may be the copy.
     unavailable(&file(&imap, &message("1", 0), Attempt::Retry).await.unwrap_err());
 }

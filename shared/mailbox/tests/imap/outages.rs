@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::support::{
-    ADA, FOLDER, Vault, assert_not_sent, assert_one_copy, assert_outcome_unknown, config, file, imap_with, mailbox,
-    message, server,
+    ADA, FOLDER, SecretStore, assert_not_sent, assert_one_copy, assert_outcome_unknown, config, file, imap_with,
+    mailbox, message, server,
 };
 
 /// A proxy to the server that breaks the connection once, after this many bytes.
@@ -81,7 +81,7 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
         let server = server();
         let whole = 1 << 30;
         let uncut = Fuse::before(&server, whole).await;
-        let imap = imap_with(config(&uncut.host), Vault::with(MASTER_PASSWORD, None));
+        let imap = imap_with(config(&uncut.host), SecretStore::with(MASTER_PASSWORD, None));
         mailbox(&imap, ADA).await;
         let before = whole - uncut.left();
         file(&imap, message, Attempt::First).await.unwrap();
@@ -92,7 +92,7 @@ async fn connection_broken_anywhere_leaves_one_copy_after_a_retry() {
         let length = message.mime.in_memory().len();
         for cut in [before + 5, after - length - 10, after - length + 1, after - length / 2, after - 3, after - 1] {
             let fuse = Fuse::before(&server, cut).await;
-            let imap = imap_with(config(&fuse.host), Vault::with(MASTER_PASSWORD, None));
+            let imap = imap_with(config(&fuse.host), SecretStore::with(MASTER_PASSWORD, None));
             mailbox(&imap, ADA).await;
             let error = file(&imap, message, Attempt::First).await.unwrap_err();
             // In CREATE, and before the server has accepted the size, no part of the message was sent.
@@ -136,14 +136,14 @@ async fn server_killed_within_a_message_has_one_copy_after_a_retry() {
         let back = async { tokio::io::copy(&mut from, &mut to_client).await };
         tokio::select! { () = there => {}, _ = back => {} }
     });
-    let first = imap_with(config(&slow), Vault::with(MASTER_PASSWORD, None));
+    let first = imap_with(config(&slow), SecretStore::with(MASTER_PASSWORD, None));
     let (filed, ()) = tokio::join!(file(&first, &message, Attempt::First), async {
         reached.await.unwrap();
         server.kill();
     });
     assert_outcome_unknown(&filed.unwrap_err());
     server.run().unwrap();
-    let second = imap_with(config(&host), Vault::with(MASTER_PASSWORD, None));
+    let second = imap_with(config(&host), SecretStore::with(MASTER_PASSWORD, None));
     assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
     assert_one_copy(&server, &message);
     assert_eq!(file(&second, &message, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
@@ -199,7 +199,7 @@ async fn pass_without(word: &str, client: TcpStream, server: TcpStream, broken: 
 async fn lost_response_makes_no_second_copy() {
     let server = server();
     let message = message("1", 0);
-    let imap = imap_with(config(&losing(server.port(), "APPENDUID").await), Vault::with(MASTER_PASSWORD, None));
+    let imap = imap_with(config(&losing(server.port(), "APPENDUID").await), SecretStore::with(MASTER_PASSWORD, None));
     assert_outcome_unknown(&file(&imap, &message, Attempt::First).await.unwrap_err());
     // The server has stored the message.
     assert_one_copy(&server, &message);

@@ -18,17 +18,17 @@ pub(crate) const ADA: &str = "ada@example.com";
 /// Another user of the same server.
 pub(crate) const BOB: &str = "bob@example.com";
 /// An address without a mailbox, in a domain of the server.
-pub(crate) const NOBODY: &str = "nobody@example.com";
+pub(crate) const WITHOUT_MAILBOX: &str = "nobody@example.com";
 /// The archive folder.
 pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 
 /// A secret store that counts the requests.
-pub(crate) struct Vault {
+pub(crate) struct SecretStore {
     pub(crate) account: Mutex<ImapAccount>,
     pub(crate) requests: Mutex<usize>,
 }
 
-impl Vault {
+impl SecretStore {
     pub(crate) fn with(password: &str, separator: Option<char>) -> Arc<Self> {
         let account = ImapAccount { username: MASTER.to_owned(), password: password.to_owned().into(), separator };
         Arc::new(Self { account: Mutex::new(account), requests: Mutex::new(0) })
@@ -36,7 +36,7 @@ impl Vault {
 }
 
 #[async_trait]
-impl ImapAccounts for Vault {
+impl ImapAccounts for SecretStore {
     async fn get(&self) -> Result<ImapAccount, MailboxError> {
         *self.requests.lock().unwrap() += 1;
         Ok(self.account.lock().unwrap().clone())
@@ -121,12 +121,12 @@ impl AnyServer {
     pub(crate) fn imap_with(&self, change: impl FnOnce(&mut ImapConfig)) -> Imap {
         let mut config = config(&self.host());
         change(&mut config);
-        imap_with(config, self.vault())
+        imap_with(config, self.secrets())
     }
 
     /// Returns the account that opens every mailbox. Courier ignores the authorization identity.
-    pub(crate) fn vault(&self) -> Arc<Vault> {
-        Vault::with(MASTER_PASSWORD, matches!(self, Self::Courier(_)).then_some('*'))
+    pub(crate) fn secrets(&self) -> Arc<SecretStore> {
+        SecretStore::with(MASTER_PASSWORD, matches!(self, Self::Courier(_)).then_some('*'))
     }
 }
 
@@ -136,8 +136,8 @@ pub(crate) fn config(host: &str) -> ImapConfig {
     config
 }
 
-pub(crate) fn imap_with(config: ImapConfig, vault: Arc<Vault>) -> Imap {
-    imap_by(config, ImapLogin::Account(vault))
+pub(crate) fn imap_with(config: ImapConfig, secrets: Arc<SecretStore>) -> Imap {
+    imap_by(config, ImapLogin::Account(secrets))
 }
 
 pub(crate) fn imap_by(config: ImapConfig, login: ImapLogin) -> Imap {
@@ -147,7 +147,7 @@ pub(crate) fn imap_by(config: ImapConfig, login: ImapLogin) -> Imap {
 }
 
 pub(crate) fn imap(server: &Dovecot) -> Imap {
-    imap_with(config(&server.host()), Vault::with(MASTER_PASSWORD, None))
+    imap_with(config(&server.host()), SecretStore::with(MASTER_PASSWORD, None))
 }
 
 pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
@@ -155,12 +155,12 @@ pub(crate) async fn mailbox(imap: &Imap, address: &str) -> Mailbox {
 }
 
 /// Returns Ada's mailbox without a request to the server.
-pub(crate) fn adas() -> Mailbox {
+pub(crate) fn ada_mailbox() -> Mailbox {
     Mailbox { id: ADA.to_owned(), address: ADA.parse().unwrap(), primary: ADA.parse().unwrap() }
 }
 
 pub(crate) async fn file(imap: &Imap, message: &Message, attempt: Attempt) -> Result<Filed, MailboxError> {
-    imap.file(&adas(), message, attempt).await
+    imap.file(&ada_mailbox(), message, attempt).await
 }
 
 /// Returns a message with every kind of byte that a rendered message may have, and with this many further bytes.

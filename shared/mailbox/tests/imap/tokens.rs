@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use crate::support::{ADA, BOB, assert_one_copy, config, file, imap_by, message, setup};
 
-struct Vault;
+struct SecretStore;
 
 #[async_trait]
-impl Credentials for Vault {
+impl Credentials for SecretStore {
     async fn get(&self) -> Result<EntraSecret, MailboxError> {
         Ok(EntraSecret::client_secret(CLIENT_SECRET.to_owned()))
     }
@@ -68,7 +68,7 @@ async fn exchange() -> (GraphFake, Introspection, Dovecot, Imap) {
         tenant_id: TENANT_ID.to_owned(),
         client_id: CLIENT_ID.to_owned(),
     };
-    let imap = imap_by(config(&server.host()), ImapLogin::Entra(application, Arc::new(Vault)));
+    let imap = imap_by(config(&server.host()), ImapLogin::Entra(application, Arc::new(SecretStore)));
     (entra, introspection, server, imap)
 }
 

@@ -26,7 +26,7 @@ pub use options::{MASTER, MASTER_PASSWORD, Options};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The user id of Debian's user `nobody`. Dovecot runs as this user when the test runs as root.
-const NOBODY: u32 = 65534;
+const WITHOUT_MAILBOX: u32 = 65534;
 
 /// A running server, which ends when it is dropped.
 pub struct Dovecot {
@@ -64,7 +64,7 @@ impl Dovecot {
         let mut command = Command::new("dovecot");
         command.arg("-F").arg("-c").arg(self.directory.path().join("dovecot.conf"));
         if is_root()? {
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(WITHOUT_MAILBOX).gid(WITHOUT_MAILBOX);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process =
@@ -178,7 +178,7 @@ impl Drop for Dovecot {
 
 /// Changes the owner of a file or directory, with its content, to `nobody`.
 fn give_to_nobody(path: &Path) -> io::Result<()> {
-    chown(path, Some(NOBODY), Some(NOBODY))?;
+    chown(path, Some(WITHOUT_MAILBOX), Some(WITHOUT_MAILBOX))?;
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             give_to_nobody(&entry?.path())?;

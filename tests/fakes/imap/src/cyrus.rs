@@ -26,7 +26,7 @@ use crate::{PASSWORD, PROXY, PROXY_PASSWORD, library_path, package_directory, wa
 const ADMIN: &str = "admin";
 
 /// The user id of Debian's user `nobody`. Cyrus runs as this user when the test runs as root.
-const NOBODY: u32 = 65534;
+const WITHOUT_MAILBOX: u32 = 65534;
 
 /// Configuration of a server.
 #[derive(Debug, Clone, Default)]
@@ -173,7 +173,7 @@ fn write_configuration(directory: &Path, root: &Path, port: u16) -> io::Result<(
 
 /// Changes the owner of a file or directory, with its content, to `nobody`.
 fn give_to_nobody(path: &Path) -> io::Result<()> {
-    chown(path, Some(NOBODY), Some(NOBODY))?;
+    chown(path, Some(WITHOUT_MAILBOX), Some(WITHOUT_MAILBOX))?;
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             give_to_nobody(&entry?.path())?;
