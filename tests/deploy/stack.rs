@@ -228,7 +228,7 @@ impl Account {
 
     async fn sam(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let region = [arguments, &["--region", Ministack::REGION]].concat();
-        let program = build_tools().join("bin/sam");
+        let program = deploy_tools().join("bin/sam");
         self.run(&program.to_string_lossy(), &region).await
     }
 
@@ -239,7 +239,7 @@ impl Account {
     async fn run_with(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
         let mut command = Command::new(self.directory().join(program));
         // The environment of the tester, with its credentials, region and settings, is not passed on.
-        let path = format!("{}:/usr/bin:/bin", build_tools().canonicalize()?.join("bin").display());
+        let path = format!("{}:/usr/bin:/bin", deploy_tools().canonicalize()?.join("bin").display());
         command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.directory());
         command.env("AWS_ENDPOINT_URL", self.endpoint()).env("AWS_DEFAULT_REGION", Ministack::REGION);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local").env("SAM_CLI_TELEMETRY", "0");
@@ -286,14 +286,14 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Returns the path of the Python environment in which `sam` is installed.
-fn build_tools() -> PathBuf {
-    root().join(".venv-build")
+fn deploy_tools() -> PathBuf {
+    root().join(".venv-deploy")
 }
 
 /// Returns the directory of the Python packages of `sam`.
 pub(crate) fn packages() -> anyhow::Result<PathBuf> {
-    let missing = "aws-sam-cli is not installed: `make .venv-build/.installed` installs it";
-    let entries = fs::read_dir(build_tools().join("lib")).context(missing)?;
+    let missing = "aws-sam-cli is not installed: `make .venv-deploy/.installed` installs it";
+    let entries = fs::read_dir(deploy_tools().join("lib")).context(missing)?;
     let packages = entries.flatten().map(|entry| entry.path().join("site-packages"));
     let found = packages.filter(|path| path.join("samtranslator").is_dir()).find_map(|path| path.canonicalize().ok());
     found.context(missing)

@@ -147,7 +147,7 @@ impl Export {
     fn ids(&self) -> Vec<String> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = self.files("rsmf");
-        let python = tests.join("../.venv-build/bin/python");
+        let python = tests.join("../.venv-deploy/bin/python");
         let output = Process::new(python).arg(tests.join("../shared/rsmf/tests/validate.py")).args(&files).output();
         let output = output.unwrap();
         let found: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -106,8 +106,8 @@ struct CreateOnly(BTreeMap<String, Vec<String>>);
 
 impl CreateOnly {
     fn read() -> Self {
-        let missing = "cfn-lint is not installed: `make .venv-build/.installed` installs it";
-        let packages = fs::read_dir(root().join(".venv-build/lib")).expect(missing).flatten();
+        let missing = "cfn-lint is not installed: `make .venv-deploy/.installed` installs it";
+        let packages = fs::read_dir(root().join(".venv-deploy/lib")).expect(missing).flatten();
         let schemas = packages.map(|entry| entry.path().join("site-packages/cfnlint/data/schemas"));
         let schemas: PathBuf = schemas.filter(|path| path.is_dir()).last().expect(missing);
         let read = |path: String| -> Value {

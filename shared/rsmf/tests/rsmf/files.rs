@@ -16,7 +16,7 @@ fn validate(files: &[Vec<u8>]) -> Vec<Value> {
     for (path, file) in paths.iter().zip(files) {
         fs::write(path, file).unwrap();
     }
-    let python = tests.join("../../../.venv-build/bin/python");
+    let python = tests.join("../../../.venv-deploy/bin/python");
     let output = Command::new(&python).arg(tests.join("validate.py")).args(&paths).output();
     let output =
         output.unwrap_or_else(|error| panic!("{} did not start ({error}): make test installs it", python.display()));
