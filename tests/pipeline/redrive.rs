@@ -27,7 +27,8 @@ impl Sqs {
         loop {
             let receive = self.client.receive_message().queue_url(&queue.url);
             let response = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
-            if response.messages.unwrap_or_default().is_empty() {
+            // A message may also be missing from a response because its visibility timeout, however short, has not passed.
+            if response.messages.unwrap_or_default().is_empty() && depth(&self.cloud, queue).await?.total() == 0 {
                 return Ok(());
             }
         }
