@@ -214,6 +214,12 @@ async fn state_parameters_pause_steps_and_redeployment_resumes() -> anyhow::Resu
     // A release that changes the template, and a rollback to the previous one.
     account.edit_template(|template| template.replace("Description: Starts fetch", "Description: Starts it"))?;
     account.deploy(&[&BASE[..], &[("ImportState", "ENABLED")]].concat()).await?;
+    let after = account.releases()?.pop().context("no package")?;
+    let code = |release: &str| -> anyhow::Result<Vec<String>> {
+        let package = account.package(release)?;
+        Ok(package.lines().filter(|line| line.contains("CodeUri: s3://")).map(str::to_owned).collect())
+    };
+    assert_eq!((code(&before)?.len(), code(&after)?), (4, code(&before)?), "the same code was packaged differently");
     let description = async || -> anyhow::Result<String> {
         let schedule = account.api.schedule(&format!("{STACK}-fetch")).await?;
         Ok(schedule["Description"].as_str().unwrap_or_default().to_owned())

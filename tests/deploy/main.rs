@@ -65,7 +65,8 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     assert_eq!((copies(&graph, OWNER), copies(&graph, FRIEND)), (2, 2));
     let dead_letter = send_malformed_task(&account, &outputs).await?;
 
-    let stdout = account.deploy(&trial).await?;
+    let release = account.releases()?.pop().context("no package")?;
+    let stdout = account.update(&release, &trial).await?;
     ensure!(stdout.contains("No changes to deploy"), "{stdout}");
     assert_eq!(account.outputs().await?, outputs);
 
@@ -74,7 +75,6 @@ async fn deployed_stack_works_from_first_trial_to_removal() -> anyhow::Result<()
     graph.revoke_tokens();
     let since = Timestamp::now();
     let enabled = [("ArchiverUrl", archive.url()), ("ScheduleState", "ENABLED"), ("Schedule", "rate(1 minute)")];
-    let release = account.releases()?.pop().context("no package")?;
     account.update(&release, &[&mailboxes[..], &enabled].concat()).await?;
     let outputs = account.outputs().await?;
     assert_schedule(&account, &outputs, "ENABLED", "rate(1 minute)").await?;

@@ -68,7 +68,7 @@ async fn assert_each_filed_once(pipeline: &Pipeline, count: u32) -> anyhow::Resu
 
 #[tokio::test]
 async fn killed_receiver_loses_no_confirmed_webhook() -> anyhow::Result<()> {
-    let kills = 20 * read_soak_factor()?;
+    let kills = 12 * read_soak_factor()?;
     let count = u32::try_from(kills * 8)?;
     let pipeline = Pipeline::start_at(SHORT, ItemSource::Webhooks(Vec::new()), maildir()?, &[]).await?;
     pipeline.put_user_map(user_map()).await?;
@@ -119,14 +119,14 @@ async fn interrupted_request_loses_no_confirmed_webhook() -> anyhow::Result<()> 
 }
 
 /// More concurrent webhooks than the function may handle: it rejects the others, and they are sent again. If each body
-/// stayed in memory, the process would grow by twice the limit. SOAK=10 sends the ten thousand of a bad day;
+/// stayed in memory, the process would grow by twice the limit. SOAK=20 sends the ten thousand of a bad day;
 /// `make bench PARTS=webhooks` measures them.
 #[tokio::test]
 async fn burst_of_webhooks_loses_none_in_bounded_memory() -> anyhow::Result<()> {
     const FIRST: u32 = 100;
-    const BYTES: usize = 16 << 10;
+    const BYTES: usize = 32 << 10;
     const MAX_GROWTH_KILOBYTES: u64 = 8 << 10;
-    let count = u32::try_from(1_000 * read_soak_factor()?)?;
+    let count = u32::try_from(500 * read_soak_factor()?)?;
     let pace = Pace { concurrency: 1, ..Pace::default() };
     let pipeline = Pipeline::start_at(pace, ItemSource::Webhooks(Vec::new()), maildir()?, &[]).await?;
     let (_server, sender) = pipeline.start_function_url(1).await?;

@@ -233,7 +233,7 @@ async fn dead_letter_list_ends_while_dead_letters_arrive() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow::Result<()> {
     let soak = Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of items", 1_u64)?;
-    let items = soak * 2_000;
+    let items = soak * 1_200;
     let dead_letters = items / ITEMS_PER_DEAD_LETTER;
     let late_employees = items / ITEMS_PER_LATE_EMPLOYEE;
     let bucket = Arc::new(Bucket::new(items)?);

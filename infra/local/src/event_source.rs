@@ -217,8 +217,10 @@ async fn depth_of(client: &Client, queue: &Queue) -> Result<Depth, CloudError> {
     Ok(Depth { visible, in_flight, delayed })
 }
 
-/// Interval between two reads of the depths.
-const POLL_INTERVAL: Duration = Duration::from_millis(400);
+/// Intervals between two reads of the depths: each is half as long again as the one before. Short work is noticed soon, and
+/// long work is not slowed down by requests.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until the queues are empty and reports their depths meanwhile.
 ///
@@ -229,6 +231,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(400);
 /// If the server rejects a request.
 pub async fn drained(cloud: &Cloud, queues: &[Queue], mut progress: impl FnMut(&[Depth])) -> Result<(), CloudError> {
     let client = Client::new(cloud.config());
+    let mut interval = MIN_POLL_INTERVAL;
     loop {
         let mut depths = Vec::with_capacity(queues.len());
         for queue in queues {
@@ -238,6 +241,7 @@ pub async fn drained(cloud: &Cloud, queues: &[Queue], mut progress: impl FnMut(&
         if depths.iter().all(|depth| depth.total() == 0) {
             return Ok(());
         }
-        sleep(POLL_INTERVAL).await;
+        sleep(interval).await;
+        interval = (interval * 3 / 2).min(MAX_POLL_INTERVAL);
     }
 }

@@ -1,7 +1,5 @@
 //! The sample archive, read by the adapter that reads the real one.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
-
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -234,6 +234,10 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
                         continue;
                     }
                     for span in [Span::Days, Span::Year] {
+                        // WhatsApp writes no medium dates, so one clock and one span are enough for them.
+                        if form == "medium" && (clock as usize, span as usize) != (0, 0) {
+                            continue;
+                        }
                         let written = export(&locale, pattern, clock, iphone, span);
                         if !texts.insert(written.text.clone()) {
                             continue;
@@ -260,6 +264,6 @@ fn exports_of_every_locale_are_read_as_they_were_written() {
     assert!(share <= MAX_REJECTED_PER_MILLE, "{} of {total} are rejected:\n{}", rejected.len(), list.join("\n"));
 }
 
-/// The share of exports that are rejected, in thousandths: 200 of 3,840 different ones. All but 15 of them have the medium date,
+/// The share of exports that are rejected, in thousandths: 49 of 2,059 different ones. All but 15 of them have the medium date,
 /// which WhatsApp does not write; the 15 are of Ewe, Anii, Gaelic, Low German and Occitan.
-const MAX_REJECTED_PER_MILLE: usize = 52;
+const MAX_REJECTED_PER_MILLE: usize = 23;

@@ -1,5 +1,4 @@
 //! Resolution of an item's participants to mailboxes.
-#![expect(clippy::unwrap_used, reason = "a test's helper may panic as the test may")]
 
 use std::{collections::HashSet, sync::Mutex};
 

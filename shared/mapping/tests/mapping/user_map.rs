@@ -1,5 +1,4 @@
 //! Valid user maps, and the errors of invalid user maps.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::fmt::Write as _;
 
