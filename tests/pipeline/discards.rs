@@ -73,6 +73,13 @@ async fn discard_does_not_cover_a_later_dead_letter_of_the_item() -> anyhow::Res
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(reconcile(&pipeline).await?, (Some(0), 0, 1, vec![]), "the backfill undid the discard");
 
+    // The source has archived the item again.
+    let later = json!({"v": 1, "run": "20261122T070000Z-daily-1", "item": "WA-1", "archived_time": Timestamp::now()});
+    pipeline.send(&pipeline.machine.resources.convert, &later.to_string()).await?;
+    pipeline.drain().await?;
+    assert_eq!(reconcile(&pipeline).await?, (Some(0), 1, 0, vec![]), "the later version has no dead letter");
+    delete_dead_letters(&pipeline).await?;
+
     // Two weeks later the item is listed again, and fails again.
     expire(&pipeline).await?;
     pipeline.run(&Pipeline::backfill()).await?;

@@ -216,8 +216,12 @@ async fn incomplete_dated_outcome_is_completed_from_dated_message() -> anyhow::R
         });
         outcome.dead_letter = Some(DeadLettered { stage: Stage::Import, reason: Reason::MailboxFull });
         let run = "another".parse().expect("the run is invalid");
-        outcome.dead_letter_source =
-            Some(DeadLetterSource { message: "earlier".to_owned(), run, at: Timestamp::UNIX_EPOCH });
+        outcome.dead_letter_source = Some(DeadLetterSource {
+            message: "earlier".to_owned(),
+            run,
+            archived_time: None,
+            at: Timestamp::UNIX_EPOCH,
+        });
     };
     let sha256 = move_to_dated_keys(&pipeline, mailbox_full).await?;
     let (outcome_key, mime_key) = dated_keys(&pipeline)?;

@@ -88,7 +88,7 @@ impl Work for Convert {
                 after: None,
             }),
             Err(Failure::Permanent { reason, detail }) => {
-                let noted = (reason, record.dead_letter_source(&task.run));
+                let noted = (reason, record.dead_letter_source(&task.run, task.archived_time));
                 record_dead_letter(&self.store, &task, &keys.outcome, stored, noted).await?;
                 Err(Failure::Permanent { reason, detail })
             }

@@ -102,7 +102,8 @@ impl Work for Import {
         match result {
             Ok(()) => outcomes.complete(leased).await.map(|()| Next::Done),
             Err(AttemptFailure { failure: Failure::Permanent { reason, detail }, hold }) => {
-                outcomes.dead_letter(leased, reason, record.dead_letter_source(&task.run), hold).await?;
+                let source = record.dead_letter_source(&task.run, task.archived_time);
+                outcomes.dead_letter(leased, reason, source, hold).await?;
                 Err(permanent(reason, detail))
             }
             Err(AttemptFailure { failure, hold }) => {

@@ -142,8 +142,8 @@ impl Lease {
 
 impl DeadLetterSource {
     /// Describes the queue message that becomes an item's dead letter now.
-    pub fn new(message: String, run: RunId, at: Timestamp) -> Self {
-        Self { message, run, at }
+    pub fn new(message: String, run: RunId, archived_time: Timestamp, at: Timestamp) -> Self {
+        Self { message, run, archived_time: Some(archived_time), at }
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn source() -> DeadLetterSource {
-        DeadLetterSource::new("m".into(), "20261122T070000Z-daily-1".parse().unwrap(), now())
+        DeadLetterSource::new("m".into(), "20261122T070000Z-daily-1".parse().unwrap(), now(), now())
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub struct Outcome {
     pub lookup_rejected: Vec<usize>,
     /// Set while the item, or a part of it, is in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
-    /// The message that became the dead letter. It covers other messages for the same item, but not this one: if this
-    /// one is redelivered, its dead letter may not have been sent.
+    /// The message that became the dead letter. It covers other messages for the same version of the item, but not this
+    /// one: if this one is redelivered, its dead letter may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "letter_of")]
     pub dead_letter_source: Option<DeadLetterSource>,
     /// `true` if an attempt for another message has begun after the dead letter was recorded: the item is replayed, and
@@ -141,6 +141,9 @@ pub struct DeadLetterSource {
     pub message: String,
     /// The run in its task.
     pub run: RunId,
+    /// The archived time in its task: which version of the item has failed. Absent in objects of release 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_time: Option<Timestamp>,
     /// Time of this entry: before the dead letter was sent.
     pub at: Timestamp,
 }

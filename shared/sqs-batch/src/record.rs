@@ -52,8 +52,8 @@ impl Record {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// Returns whether the item's dead letter also covers this message: another message for the same item became the
-    /// dead letter; or, if the outcome does not name that message, this one is new (listed by a later run's overlap, or
+    /// Returns whether the item's dead letter also covers this message: another message for the same version of the item
+    /// became the dead letter; or, if the outcome does not name that message, this one is new (listed by a later run's overlap, or
     /// sent by a repeated convert).
     ///
     /// The message that became the dead letter is never covered, however often it was received: SQS may have delivered
@@ -61,7 +61,8 @@ impl Record {
     /// letter.
     ///
     /// A dead letter that SQS has deleted because of its age covers no message: only this message can still get the
-    /// item filed.
+    /// item filed. Nor does it cover a version that was archived later, because a file that was uploaded again, or an
+    /// item that its source has completed, may be filed.
     pub fn is_covered_by_dead_letter_of(&self, outcome: &Outcome) -> bool {
         self.is_covered_at(outcome, Timestamp::now())
     }
@@ -69,13 +70,15 @@ impl Record {
     fn is_covered_at(&self, outcome: &Outcome, now: Timestamp) -> bool {
         let source = outcome.dead_letter_source.as_ref();
         let is_replay = self.has_reason() || source.is_some_and(|source| self.is_copy_of(source));
+        let is_later_version = source.is_some_and(|source| self.is_archived_later(source));
         let became_another = source.map_or(self.receive_count <= 1, |source| source.message != self.message_id);
-        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !is_replay && became_another
+        let may_be_filed = is_replay || is_later_version;
+        outcome.dead_letter.is_some() && !outcome.dead_letter_expired(now) && !may_be_filed && became_another
     }
 
     /// Returns the outcome's entry for this message if it becomes the item's dead letter now.
-    pub fn dead_letter_source(&self, run: &RunId) -> DeadLetterSource {
-        DeadLetterSource::new(self.message_id.clone(), run.clone(), Timestamp::now())
+    pub fn dead_letter_source(&self, run: &RunId, archived_time: Timestamp) -> DeadLetterSource {
+        DeadLetterSource::new(self.message_id.clone(), run.clone(), archived_time, Timestamp::now())
     }
 
     /// Returns whether the message has the attributes of a dead letter: the operator's command and AWS's redrive keep
@@ -93,12 +96,21 @@ impl Record {
         self.message_id != source.message && self.sent.is_some_and(|sent| sent > source.at) && same_run()
     }
 
+    fn is_archived_later(&self, source: &DeadLetterSource) -> bool {
+        let archived_time: Option<Timestamp> = serde_json::from_value(self.member("archived_time")).ok();
+        archived_time.zip(source.archived_time).is_some_and(|(own, recorded)| own > recorded)
+    }
+
     /// Returns the item and the run, as far as the body can be parsed.
     pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
         // Each member separately: an invalid run must not hide a valid item.
-        let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
-        let member = |name: &str| value.get(name).cloned().unwrap_or_default();
-        (serde_json::from_value(member("item")).ok(), serde_json::from_value(member("run")).ok())
+        (serde_json::from_value(self.member("item")).ok(), serde_json::from_value(self.member("run")).ok())
+    }
+
+    /// Returns a member of the body; null if it is missing.
+    fn member(&self, name: &str) -> serde_json::Value {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body.get(name).cloned().unwrap_or_default()
     }
 
     /// Returns the key of the record's item, for logs: an item's id may be personal data, its key is not.
@@ -116,12 +128,13 @@ mod tests {
 
     const RUN: &str = "20261122T070000Z-daily-1";
     const NOTED: i64 = 1_763_800_000_000;
+    const ARCHIVED: &str = "2026-11-21T09:00:00Z";
 
     fn record(message: &str, receives: u32, run: &str, sent: i64) -> SqsMessage {
         let mut read = SqsMessage::default();
         read.message_id = Some(message.into());
         read.receipt_handle = Some("r".into());
-        read.body = Some(format!(r#"{{"v":1,"run":"{run}","item":"WA-1"}}"#));
+        read.body = Some(format!(r#"{{"v":1,"run":"{run}","item":"WA-1","archived_time":"{ARCHIVED}"}}"#));
         read.attributes.insert("ApproximateReceiveCount".into(), receives.to_string());
         read.attributes.insert("SentTimestamp".into(), sent.to_string());
         read
@@ -133,6 +146,7 @@ mod tests {
         outcome.dead_letter_source = Some(DeadLetterSource {
             message: "first".into(),
             run: RUN.parse().unwrap(),
+            archived_time: Some(ARCHIVED.parse().unwrap()),
             at: Timestamp::from_millisecond(NOTED).unwrap(),
         });
         outcome
@@ -167,6 +181,22 @@ mod tests {
             !Record::read(record("other", 2, RUN, 0)).unwrap().is_covered_at(&unnamed, now),
             "it may be its own dead letter"
         );
+    }
+
+    #[test]
+    fn dead_letter_does_not_cover_a_version_that_was_archived_later() {
+        let now = Timestamp::from_millisecond(NOTED + 1000).unwrap();
+        let archived = |time: &str| {
+            let mut message = record("other", 1, "20261123T070000Z-daily-2", NOTED + 1);
+            message.body = message.body.map(|body| body.replace(ARCHIVED, time));
+            Record::read(message).unwrap()
+        };
+        assert!(!archived("2026-11-21T09:00:00.001Z").is_covered_at(&dead(), now));
+        assert!(archived("2026-11-21T10:00:00+01:00").is_covered_at(&dead(), now), "the same time");
+        assert!(archived("2026-11-20T09:00:00Z").is_covered_at(&dead(), now), "an earlier version");
+        let mut unknown = dead();
+        unknown.dead_letter_source.as_mut().unwrap().archived_time = None;
+        assert!(archived("2026-11-22T09:00:00Z").is_covered_at(&unknown, now), "an outcome of release 0.1");
     }
 
     #[test]

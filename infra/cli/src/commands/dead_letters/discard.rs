@@ -129,7 +129,7 @@ mod tests {
             checks: 0,
             last_check: None,
         });
-        let source = DeadLetterSource::new("m".to_owned(), "20261122T070000Z-daily-1".parse().unwrap(), now());
+        let source = DeadLetterSource::new("m".to_owned(), "20261122T070000Z-daily-1".parse().unwrap(), now(), now());
         outcome.dead_letter(Stage::Import, Reason::MailboxFull, source);
         outcome
     }

@@ -185,6 +185,7 @@ mod tests {
         outcome.dead_letter_source = recorded.map(|(message, minute)| DeadLetterSource {
             message: message.to_owned(),
             run: "r-1".parse().unwrap(),
+            archived_time: None,
             at: at(minute),
         });
         outcome
