@@ -244,7 +244,7 @@ async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<(
     sent["from"] = json!(BUSINESS_NUMBER);
     bucket.receive(&webhook("history", json!({ "messages": [sent] })), at).await?;
     let late = bucket.item("wamid.S#late").await?;
-    assert_eq!(late.to.iter().map(|to| to.phone.as_deref()).collect::<Vec<_>>(), [Some(CLIENT_NUMBER)]);
+    assert_eq!(late.to.iter().map(|to| to.phone_digits()).collect::<Vec<_>>(), [Some(CLIENT_NUMBER.to_owned())]);
     Ok(())
 }
 

@@ -119,7 +119,7 @@ fn business_number(envelope: &Envelope) -> Value {
     let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
     let mut business_number = json!({});
     match metadata.text("display_phone_number") {
-        Some(phone) => insert(&mut business_number, "phone", Some(phone)),
+        Some(phone) => insert(&mut business_number, "phone", Some(international(phone))),
         None => insert(&mut business_number, "whatsappId", metadata.text("phone_number_id")),
     }
     business_number
@@ -177,7 +177,7 @@ fn other_party(copies: &[&Copy<'_>], (phone, user_id): (&str, &str)) -> Value {
     let profile = contact.object("profile").unwrap_or_default();
     let mut other = json!({});
     insert(&mut other, "name", profile.text("name").or_else(|| profile.text("username")));
-    insert(&mut other, "phone", number);
+    insert(&mut other, "phone", number.map(international));
     insert(&mut other, "whatsappId", id);
     other
 }
@@ -198,9 +198,17 @@ pub(crate) fn own_number(metadata: &Members<'_>) -> Option<String> {
 /// Creates a participant with a number, an id or both.
 pub(crate) fn participant(phone: Option<String>, user_id: Option<String>) -> Value {
     let mut participant = json!({});
-    insert(&mut participant, "phone", phone);
+    insert(&mut participant, "phone", phone.map(international));
     insert(&mut participant, "whatsappId", user_id);
     participant
+}
+
+/// Returns a number of a webhook with a plus. WhatsApp writes each number with its country code, mostly without a plus; without
+/// one, a number that no plan assigns (+1 555 …) could be read as another person's number in the user map's default region.
+fn international(number: String) -> String {
+    let is_plain =
+        number.starts_with(|first: char| matches!(first, '1'..='9')) && !number.contains(char::is_alphabetic);
+    if is_plain { format!("+{number}") } else { number }
 }
 
 pub(crate) fn insert(value: &mut Value, name: &str, member: Option<impl Into<Value>>) {
@@ -225,4 +233,40 @@ fn canonical(number: &str) -> String {
         return number.to_owned();
     }
     phone::canonical_digits(&number.chars().filter(char::is_ascii_digit).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use phone::{PhoneNumber, Region};
+
+    use super::*;
+
+    #[test]
+    fn number_of_a_webhook_is_never_read_as_national() {
+        let national = |region: &str| PhoneNumber::parse("15550783881", Some(region.parse::<Region>().unwrap()));
+        let phone = |participant: Value| participant.get("phone").and_then(Value::as_str).unwrap().to_owned();
+        let envelope: Envelope = serde_json::from_value(json!({
+            "v": 1, "id": "wa:1", "list": "messages", "field": "messages",
+            "metadata": {"display_phone_number": "15550783881", "phone_number_id": "1"},
+            "event": {"id": "wamid.1", "from": "15550783881"},
+        }))
+        .unwrap();
+        let other = other_party(&[&Copy::of(&envelope)], ("from", "from_user_id"));
+        let subject = participant(Some("15550783881".to_owned()), None);
+        for phone in [phone(business_number(&envelope)), phone(other), phone(subject)] {
+            for region in ["DE", "AT", "CN"] {
+                assert_ne!(national(region).unwrap().e164(), "+15550783881", "the digits are ambiguous in {region}");
+                let read = PhoneNumber::parse(&phone, Some(region.parse().unwrap())).unwrap();
+                assert_eq!(read.e164(), "+15550783881", "{region}");
+            }
+        }
+    }
+
+    #[test]
+    fn number_that_is_written_otherwise_is_unchanged() {
+        assert_eq!(international("1 631-555-5555".to_owned()), "+1 631-555-5555");
+        for text in ["+4520123456", "004520123456", "0701740605", "GB.1000", "1-800-FLOWERS", ""] {
+            assert_eq!(international(text.to_owned()), text);
+        }
+    }
 }

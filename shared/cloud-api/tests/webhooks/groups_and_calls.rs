@@ -4,14 +4,14 @@ use model::{CallStatus, ChatType, Direction, Kind};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 
-use crate::support::{CLIENT, OURS, all, captured, incoming, webhook};
+use crate::support::{CLIENT, CLIENT_PHONE, OUR_PHONE, OURS, all, captured, incoming, webhook};
 
 #[test]
 fn group_message_is_in_the_groups_chat() {
     let item =
         captured(&incoming(json!({"group_id": "Y2FwaV9ncm91cA==", "type": "text", "text": {"body": "hi"}}))).item;
     assert_eq!((item.chat.id.as_str(), &item.chat.chat_type), ("Y2FwaV9ncm91cA==", &ChatType::Group));
-    assert_eq!((item.from.phone.as_deref(), item.to[0].phone.as_deref()), (Some(CLIENT), Some(OURS)));
+    assert_eq!((item.from.phone.as_deref(), item.to[0].phone.as_deref()), (CLIENT_PHONE, OUR_PHONE));
 }
 
 fn group_event(field: &str, event: Value) -> Value {
@@ -27,9 +27,9 @@ fn group_event_is_the_same_under_both_spellings() {
     assert_eq!(all(&one)[0].id, all(&other)[0].id);
     assert!(all(&one)[0].id.as_str().starts_with("sha256:"));
     let item = captured(&one).item;
-    assert_eq!((&item.kind, item.from.phone.as_deref()), (&Kind::GroupEvent, Some(OURS)));
+    assert_eq!((&item.kind, item.from.phone.as_deref()), (&Kind::GroupEvent, OUR_PHONE));
     let change = item.event.unwrap();
-    assert_eq!((change.action.as_deref(), change.subjects[0].phone.as_deref()), (Some("joined"), Some(CLIENT)));
+    assert_eq!((change.action.as_deref(), change.subjects[0].phone.as_deref()), (Some("joined"), CLIENT_PHONE));
     assert_eq!(item.message_id, None);
 }
 
@@ -130,5 +130,5 @@ fn call_has_an_item_when_it_begins_and_when_it_ends() {
     assert_eq!(item.call.unwrap().status, Some(CallStatus::Other("connect".to_owned())));
     let out = call(json!({"event": "terminate", "direction": "BUSINESS_INITIATED", "from": OURS, "to": CLIENT}));
     let item = captured(&out).item;
-    assert_eq!((item.direction, item.from.phone.as_deref()), (Some(Direction::Outgoing), Some(OURS)));
+    assert_eq!((item.direction, item.from.phone.as_deref()), (Some(Direction::Outgoing), OUR_PHONE));
 }

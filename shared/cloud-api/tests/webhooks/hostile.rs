@@ -33,7 +33,7 @@ fn numbers_are_read_in_place_of_strings() {
     let item = captured(&incoming(json!({"from": 447700900123_u64, "timestamp": 1795770843, "type": "text",
                                          "text": {"body": "x"}})));
     assert_eq!(item.anomalies, [""; 0]);
-    assert_eq!(item.item.from.phone.as_deref(), Some("447700900123"));
+    assert_eq!(item.item.from.phone.as_deref(), Some("+447700900123"));
     assert_eq!(item.item.message_time.to_string(), "2026-11-27T09:14:03Z");
 }
 
@@ -197,7 +197,7 @@ fn long_metadata_and_contacts_are_not_multiplied() {
         body["entry"][0]["changes"][0]["value"]["messages"] = json!([{"from": "447700900123", "type": "text"}]);
         body
     });
-    assert_eq!(item.item.to[0].phone.as_deref(), Some(crate::support::OURS));
+    assert_eq!(item.item.to[0].phone.as_deref(), crate::support::OUR_PHONE);
     assert_eq!(item.item.from.name.as_deref(), Some("Client"));
 }
 

@@ -5,7 +5,7 @@ use model::{ChatType, Direction, Kind};
 use pretty_assertions::assert_eq;
 use serde_json::json;
 
-use crate::support::{CLIENT, OURS, all, captured, incoming};
+use crate::support::{CLIENT, CLIENT_PHONE, OUR_PHONE, OURS, all, captured, incoming};
 
 #[test]
 fn text_becomes_an_item_between_client_and_our_number() {
@@ -18,9 +18,9 @@ fn text_becomes_an_item_between_client_and_our_number() {
     assert_eq!(item.message_time.to_string(), "2026-11-27T09:14:03Z");
     assert_eq!(item.archived_time.to_string(), "2026-11-27T09:14:05Z");
     assert_eq!(item.direction, Some(Direction::Incoming));
-    assert_eq!((item.from.phone.as_deref(), item.from.name.as_deref()), (Some(CLIENT), Some("Client")));
+    assert_eq!((item.from.phone.as_deref(), item.from.name.as_deref()), (CLIENT_PHONE, Some("Client")));
     assert_eq!(item.from.whatsapp_id.as_deref(), Some("GB.10000000000000001"));
-    assert_eq!(item.to.iter().map(|to| to.phone.as_deref()).collect::<Vec<_>>(), [Some(OURS)]);
+    assert_eq!(item.to.iter().map(|to| to.phone.as_deref()).collect::<Vec<_>>(), [OUR_PHONE]);
     assert_eq!((item.chat.id.as_str(), &item.chat.chat_type), ("12025550143/447700900123", &ChatType::Individual));
 }
 

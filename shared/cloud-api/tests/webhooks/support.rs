@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 pub(crate) const OURS: &str = "12025550143";
 pub(crate) const OUR_ID: &str = "700800900100200";
 pub(crate) const CLIENT: &str = "447700900123";
+/// The two numbers as an item has them.
+pub(crate) const OUR_PHONE: Option<&str> = Some("+12025550143");
+pub(crate) const CLIENT_PHONE: Option<&str> = Some("+447700900123");
 pub(crate) const RECEIVED: &str = "2026-11-27T09:14:05Z";
 
 /// Creates a webhook of one change.

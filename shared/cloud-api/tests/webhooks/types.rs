@@ -297,7 +297,7 @@ fn reply_forwarding_and_referral_are_kept() {
             .item;
     let quoted = item.quoted.clone().unwrap();
     assert_eq!(quoted.message_id.as_deref(), Some("wamid.Q"));
-    assert_eq!(quoted.from.and_then(|from| from.phone).as_deref(), Some("12025550143"));
+    assert_eq!(quoted.from.and_then(|from| from.phone).as_deref(), Some("+12025550143"));
     assert_eq!((item.forwarded, item.frequently_forwarded), (Some(true), Some(true)));
     let notes = notes(&item);
     assert!(notes.contains("ad, Shoes, https://shop.example/ad") && notes.contains("7, shoe"), "{notes}");
