@@ -282,6 +282,90 @@ mod tests {
     }
 
     #[test]
+    fn participant_given_as_text_or_number_is_not_lost() {
+        let given = json!(["+45 20 12 34 57", 4520123457_u64, "4520123457:3@s.whatsapp.net", "77@lid", "Ada@example.com", "Ada",
+            "4 of us", {"phone": 4520123457_u64}, {"phone": {"x": 1}}, true, null]);
+        let captured = changed(|item| item["to"] = given).unwrap_or_else(|error| panic!("{error}"));
+        let read: Vec<_> = captured
+            .item
+            .to
+            .iter()
+            .map(|person| [&person.phone, &person.whatsapp_id, &person.email, &person.name].map(Option::as_deref))
+            .collect();
+        let (phone, whatsapp_id) = (|text| [Some(text), None, None, None], |text| [None, Some(text), None, None]);
+        let (email, name) = (|text| [None, None, Some(text), None], |text| [None, None, None, Some(text)]);
+        let nothing = [None; 4];
+        assert_eq!(
+            read,
+            [
+                phone("+45 20 12 34 57"),
+                phone("4520123457"),
+                whatsapp_id("4520123457:3@s.whatsapp.net"),
+                whatsapp_id("77@lid"),
+                email("Ada@example.com"),
+                name("Ada"),
+                name("4 of us"),
+                phone("4520123457"),
+                nothing,
+                nothing,
+                nothing
+            ]
+        );
+        for (subjects, count) in [(json!("4520123457"), 1), (json!([true]), 1), (json!([]), 0)] {
+            let captured = changed(|item| item["event"] = json!({"action": "left", "subjects": subjects}));
+            let event = captured.ok().and_then(|captured| captured.item.event);
+            assert_eq!(event.map(|event| event.subjects.len()), Some(count), "nobody else may have left");
+        }
+    }
+
+    #[test]
+    fn unreadable_reaction_or_vote_is_not_a_removal() {
+        let reaction = |value: Value| {
+            let captured = changed(|item| item["reaction"] = value).unwrap_or_else(|error| panic!("{error}"));
+            captured.item.reaction.map(|reaction| reaction.emoji.unwrap_or_default())
+        };
+        assert_eq!(reaction(json!("👍")).as_deref(), Some("👍"));
+        assert_eq!(reaction(json!({"emoji": "👍"})).as_deref(), Some("👍"));
+        assert_eq!(reaction(json!({"emoji": {"value": "👍"}})), None);
+        assert_eq!(reaction(json!(["👍"])), None);
+        assert_eq!(reaction(json!({})).as_deref(), Some(""), "removed");
+        let votes = |value: Value| {
+            let captured =
+                changed(|item| item["poll"] = json!({"votes": value})).unwrap_or_else(|error| panic!("{error}"));
+            captured.item.poll.and_then(|poll| poll.votes)
+        };
+        assert_eq!(votes(json!([{"name": "Yes"}])), None);
+        assert_eq!(votes(json!(["Yes", ["No"]])), None, "an incomplete vote");
+        assert_eq!(votes(json!("Yes")), Some(vec!["Yes".to_owned()]));
+        assert_eq!(votes(json!([])), Some(vec![]), "removed");
+    }
+
+    #[test]
+    fn doubtful_time_is_stated() {
+        let noted = |message_time: Value, archived_time: &str| {
+            let captured = changed(|item| {
+                item["messageTime"] = message_time;
+                item["archivedTime"] = json!(archived_time);
+            });
+            let captured = captured.unwrap_or_else(|error| panic!("{error}"));
+            (captured.item.message_time.to_string(), captured.anomalies.join("\n"))
+        };
+        let archived = "2026-11-21T10:00:00Z";
+        let (time, sentences) = noted(json!("2026-11-21 09:59:58"), archived);
+        assert_eq!(time, "2026-11-21T09:59:58Z");
+        assert!(sentences.contains("messageTime has no time zone and was read as UTC"), "{sentences}");
+        let (_, sentences) = noted(json!("2026-11-21T10:10:01Z"), archived);
+        assert!(sentences.contains("later than the archivedTime"), "{sentences}");
+        assert_eq!(noted(json!("2026-11-21T10:10:00Z"), archived).1, "", "clocks differ");
+        // No mail system accepts an earlier date than 1970.
+        for early in [json!("1900-01-01T00:00:00Z"), json!(-1), json!("0001-01-01T00:00:00")] {
+            let (time, sentences) = noted(early, archived);
+            assert_eq!(time, archived);
+            assert!(sentences.contains("messageTime is missing or cannot be read"), "{sentences}");
+        }
+    }
+
+    #[test]
     fn damaged_text_has_its_raw_bytes_as_evidence() {
         let with = |text: &[u8]| {
             let json = text_item().to_string();

@@ -1,10 +1,10 @@
 //! Brings an item into the contract's shape if single members differ: converts what can be converted, leaves out the
 //! rest, and notes both. Nothing is lost: the evidence has every member as captured.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
-use crate::{ItemError, ItemId, Sha256};
+use crate::{ItemError, ItemId, MailboxAddress, Participant, Sha256};
 
 /// The shape of a member by the contract.
 enum Shape {
@@ -22,13 +22,18 @@ enum Shape {
     Id,
     Object(&'static [(&'static str, Shape)]),
     List(&'static Shape),
+    /// Left out as a whole if a part cannot be read, because it would mean something else without that part: a reaction
+    /// without its emoji is a removal.
+    Whole(&'static Shape),
 }
 
-use Shape::{Count, Digest, Flag, Id, List, Number, Object, Seconds, Text, Time};
+use Shape::{Count, Digest, Flag, Id, List, Number, Object, Seconds, Text, Time, Whole};
 
 const PARTICIPANT_MEMBERS: &[(&str, Shape)] = &[("name", Text), ("phone", Text), ("whatsappId", Text), ("email", Text)];
 static PARTICIPANT: Shape = Object(PARTICIPANT_MEMBERS);
 static TEXT: Shape = Text;
+static TEXTS: Shape = List(&TEXT);
+static REACTION: Shape = Object(&[("emoji", Text)]);
 static ATTACHMENT: Shape = Object(&[
     ("id", Id),
     ("name", Text),
@@ -62,7 +67,7 @@ const ITEM: &[(&str, Shape)] = &[
     ("frequentlyForwarded", Flag),
     ("disappearingSeconds", Count),
     ("target", Object(QUOTED)),
-    ("reaction", Object(&[("emoji", Text)])),
+    ("reaction", Whole(&REACTION)),
     ("deletion", Object(&[("scope", Text), ("by", Object(PARTICIPANT_MEMBERS)), ("state", Text)])),
     (
         "call",
@@ -86,7 +91,7 @@ const ITEM: &[(&str, Shape)] = &[
         ]),
     ),
     ("contacts", List(&CONTACT)),
-    ("poll", Object(&[("question", Text), ("options", List(&TEXT)), ("selectable", Count), ("votes", List(&TEXT))])),
+    ("poll", Object(&[("question", Text), ("options", List(&TEXT)), ("selectable", Count), ("votes", Whole(&TEXTS))])),
     ("event", Object(&[("action", Text), ("subjects", List(&PARTICIPANT)), ("oldValue", Text), ("newValue", Text)])),
     ("reason", Text),
 ];
@@ -97,8 +102,11 @@ const MAX_ANOMALIES: usize = 20;
 /// Maximum of a duration, about three centuries. A longer one is invalid.
 const MAX_SECONDS: f64 = 1e10;
 
-/// The years that the Date of a mail can have.
-const YEARS: std::ops::RangeInclusive<i16> = 1900..=9999;
+/// The years that the Date of a mail can have and every mail system accepts.
+const YEARS: std::ops::RangeInclusive<i16> = 1970..=9999;
+
+/// A message can be later than its archived time by the difference of two clocks, not more.
+const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Brings a JSON object into the shape of an item, and adds a sentence for each member that had another shape.
 ///
@@ -171,6 +179,10 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
             fit_members(object, shapes, path, found);
             return true;
         }
+        (Whole(shape), value) => {
+            let before = found.unread;
+            return fit(value, shape, path, found) && found.unread == before;
+        }
         (List(shape), Value::Array(list)) => {
             let mut place = 0;
             list.retain_mut(|value| {
@@ -180,9 +192,15 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
                 let fits = fit(value, shape, &path, found);
                 if is_null || fits && !has_its_id(value, shape) {
                     found.left_out(&path);
-                    return false;
+                } else if fits {
+                    return true;
                 }
-                fits
+                // A participant who cannot be read is one all the same: nobody else may take that place.
+                let is_person = is_participant(shape);
+                if is_person {
+                    *value = json!({});
+                }
+                is_person
             });
             return true;
         }
@@ -193,7 +211,11 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
     }
     match convert(value, shape) {
         Some(mut other) => {
-            found.converted(path);
+            if has_no_zone(value, shape) {
+                found.add(format!("The time {path} has no time zone and was read as UTC; it may be hours off."));
+            } else {
+                found.converted(path);
+            }
             let fits = !matches!(shape, List(_) | Object(_)) || fit(&mut other, shape, path, found);
             *value = other;
             fits
@@ -202,6 +224,30 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
             found.left_out(path);
             false
         }
+    }
+}
+
+/// Returns whether a text that was converted to a time is a local time.
+fn has_no_zone(value: &Value, shape: &Shape) -> bool {
+    let Some(text) = value.as_str().map(str::trim).filter(|_| matches!(shape, Time)) else { return false };
+    text.parse::<Timestamp>().is_err() && text.parse::<f64>().is_err() && text.parse::<DateTime>().is_ok()
+}
+
+fn is_participant(shape: &Shape) -> bool {
+    matches!(shape, Object([("name", Text), ("phone", Text), ..]))
+}
+
+/// Reads a participant that is given as a text: a WhatsApp id, an e-mail address, a phone number or a name.
+fn participant(text: &str) -> Value {
+    let trimmed = text.trim();
+    let domain = trimmed.rsplit_once('@').map(|(_, domain)| domain);
+    let is_number =
+        || Participant { phone: Some(trimmed.to_owned()), ..Participant::default() }.phone_digits().is_some();
+    match domain {
+        Some("s.whatsapp.net" | "c.us" | "lid") => json!({ "whatsappId": trimmed }),
+        Some(_) if trimmed.parse::<MailboxAddress>().is_ok() => json!({ "email": trimmed }),
+        None if is_number() => json!({ "phone": trimmed }),
+        _ => json!({ "name": text }),
     }
 }
 
@@ -247,10 +293,15 @@ fn convert(value: &Value, shape: &Shape) -> Option<Value> {
             let time = time.or_else(|| since_1970(&number()?)).or_else(|| civil().map(|time| time.timestamp()));
             json!(time.filter(|time| has_valid_year(*time))?)
         }
-        // A name instead of a participant, or a single element instead of a list.
-        (Object([("name", Text), ("phone", Text), ..]), Value::String(_)) => json!({ "name": value }),
+        // A text instead of an object, or a single element instead of a list.
+        (Object([("name", Text), ("phone", Text), ..]), Value::String(text)) => participant(text),
+        (Object([("name", Text), ("phone", Text), ..]), Value::Number(number)) => {
+            json!({ "phone": number.to_string() })
+        }
+        (Object([("emoji", Text)]), Value::String(emoji)) => json!({ "emoji": emoji }),
         (List(_), Value::Object(_)) => json!([value]),
         (List(Text), Value::String(_)) => json!([value]),
+        (List(shape), _) if is_participant(shape) => json!([value]),
         _ => return None,
     })
 }
@@ -280,7 +331,7 @@ fn complete_times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Resul
             found.add(format!("The {name} lies before 1971; it is probably wrong."));
         }
     }
-    if message.duration_since(archived) > jiff::SignedDuration::from_hours(24) {
+    if message.duration_since(archived) > MAX_CLOCK_DIFFERENCE {
         found.add("The messageTime is later than the archivedTime; one of them is wrong.".to_owned());
     }
     Ok(())
@@ -290,6 +341,8 @@ fn complete_times(item: &mut Map<String, Value>, found: &mut Anomalies) -> Resul
 struct Anomalies {
     sentences: Vec<String>,
     more: usize,
+    /// Number of parts that could not be read.
+    unread: usize,
 }
 
 impl Anomalies {
@@ -302,6 +355,7 @@ impl Anomalies {
     }
 
     fn left_out(&mut self, path: &str) {
+        self.unread += 1;
         self.add(format!("The member {path} cannot be read; it is only in the evidence."));
     }
 

@@ -177,17 +177,26 @@ fn add_not_captured(event: &mut Event, source: &Source<'_>) {
     if item.kind == Kind::Unsupported {
         event.note("Not captured", "the message: the capture could not read it");
     }
-    if source.missing_files > 0 {
-        let (missing, all) = (source.missing_files, item.attachments.len());
-        let mut value = format!("{missing} of {all} files: erased by the archive's retention, not available");
-        if missing == all {
-            for name in item.attachments.iter().filter_map(|attachment| attachment.name.as_deref()) {
-                value.push('\n');
-                value.push_str(&one_line(name, 150));
-            }
-        }
-        event.note("Not captured", value);
+    if let Some(missing) = missing_files(source) {
+        event.note("Not captured", missing);
     }
+}
+
+/// Describes the files of an item that the archive does not have.
+pub(crate) fn missing_files(source: &Source<'_>) -> Option<String> {
+    let (missing, attachments) = (source.missing_files, &source.captured.item.attachments);
+    let all = attachments.len();
+    if missing == 0 {
+        return None;
+    }
+    let mut value = format!("{missing} of {all} files: erased by the archive's retention, not available");
+    if missing == all {
+        for name in attachments.iter().filter_map(|attachment| attachment.name.as_deref()) {
+            value.push('\n');
+            value.push_str(&one_line(name, 150));
+        }
+    }
+    Some(value)
 }
 
 /// Adds files to an event.

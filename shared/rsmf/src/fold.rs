@@ -1,10 +1,10 @@
 //! Folds an edit, a deletion, a reaction or a vote into the event that it concerns.
 
 use message::write::{describe, display_name, one_line};
-use model::{Kind, Sha256};
+use model::{DeletionScope, Item, Kind, Sha256};
 
 use crate::{
-    event::{Drafts, Source, attach, ids},
+    event::{Drafts, Source, attach, ids, missing_files},
     format::{Edit, Event, Reaction},
     people::People,
 };
@@ -20,7 +20,8 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
     let actor = people.id(&item.from);
     match item.kind {
         Kind::Edit => add_edit(event, is_statement, source, actor),
-        Kind::Delete => event.deleted = true,
+        // A message that one person has deleted for themselves still exists for the others.
+        Kind::Delete => event.deleted |= !is_for_one_person(item),
         Kind::Reaction => set_reaction(event, source, actor),
         _ => {}
     }
@@ -28,12 +29,25 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
     let described = describe(source.captured);
     let (time, by) = (item.message_time, display_name(&item.from));
     let mut value = format!("{time} by {by}");
+    // The text of an edit becomes the event's own.
+    if item.kind != Kind::Edit
+        && let Some(text) = item.text.as_deref().filter(|text| !text.is_empty())
+    {
+        for line in text.lines() {
+            value.push_str("\n| ");
+            value.push_str(line);
+        }
+    }
     if !described.statements.is_empty() {
         value.push('\n');
         value.push_str(&described.statements);
     }
     for (name, fact) in described.details.iter().filter(|(name, _)| name != "Kind") {
         value.push_str(&format!("\n{name}: {fact}"));
+    }
+    if let Some(missing) = missing_files(source) {
+        value.push_str("\nNot captured: ");
+        value.push_str(&missing);
     }
     for (name, id) in ids(item) {
         value.push_str(&format!("\n{name}: {id}"));
@@ -44,6 +58,10 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
         source.message, source.sha256
     ));
     event.note(described.title, value);
+}
+
+fn is_for_one_person(item: &Item) -> bool {
+    item.deletion.as_ref().and_then(|deletion| deletion.scope.as_ref()) == Some(&DeletionScope::Me)
 }
 
 fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, participant: String) {
@@ -71,13 +89,14 @@ fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, par
 }
 
 /// Sets a person's reaction. A person has one reaction on a message: a new one replaces it, an empty one removes it.
+/// One that was not captured changes nothing.
 fn set_reaction(event: &mut Event, source: &Source<'_>, participant: String) {
+    let Some(reaction) = &source.captured.item.reaction else { return };
     for reaction in &mut event.reactions {
         reaction.participants.retain(|earlier| *earlier != participant);
     }
-    let emoji = source.captured.item.reaction.as_ref().and_then(|reaction| reaction.emoji.as_deref());
     // `one_line` appends an ellipsis to a cut text.
-    let value = one_line(emoji.unwrap_or_default(), MAX_REACTION_CHARS - 1);
+    let value = one_line(reaction.emoji.as_deref().unwrap_or_default(), MAX_REACTION_CHARS - 1);
     if !value.is_empty() {
         match event.reactions.iter_mut().find(|reaction| reaction.value == value) {
             Some(reaction) => reaction.participants.push(participant),

@@ -85,6 +85,36 @@ fn deleted_message_keeps_its_text() {
 }
 
 #[test]
+fn deletion_for_one_person_does_not_delete_the_message() {
+    let deletion = json!({"target": target(1, client()), "deletion": {"scope": "me"}, "text": "first\nsecond",
+        "attachments": [{"id": "1", "name": "Contract.pdf"}]});
+    let deletion = Item { missing_files: 1, ..item(2, "delete", deletion) };
+    let events = events(&[item(1, "text", json!({"text": "secret"})), deletion]);
+    let [event] = events.as_slice() else { panic!("{} events", events.len()) };
+    assert_ne!(event["deleted"], json!(true), "{event}");
+    let note = facts(event, "Deleted message")[0];
+    assert!(note.contains("\n| first\n| second\n"), "the text that the deletion names is kept: {note}");
+    assert!(note.contains("\nNot captured: 1 of 1 files") && note.contains("\nContract.pdf\n"), "{note}");
+}
+
+#[test]
+fn uncaptured_reaction_removes_no_earlier_one() {
+    let react = |number, more: Value| {
+        let mut about = json!({"from": ada(), "target": target(1, client())});
+        about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item(number, "reaction", about)
+    };
+    let reaction = |emoji: Value| json!({"reaction": {"emoji": emoji}});
+    for unread in [json!({}), reaction(json!({"value": "❤️"}))] {
+        let items = [item(1, "text", json!({"text": "x"})), react(2, reaction(json!("👍"))), react(3, unread)];
+        let events = events(&items);
+        let [event] = events.as_slice() else { panic!("{} events", events.len()) };
+        assert_eq!(event["reactions"][0]["value"], "👍", "{event}");
+        assert!(facts(event, "Reaction").iter().any(|fact| fact.contains("The reaction was not captured.")), "{event}");
+    }
+}
+
+#[test]
 fn last_reaction_of_a_person_counts() {
     let react = |number, from: Value, emoji| {
         item(number, "reaction", json!({"from": from, "target": target(1, client()), "reaction": {"emoji": emoji}}))
