@@ -309,6 +309,9 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     let reconcile = ["reconcile", "--settled"];
     let (code, out) = until(&reconcile, "3 stored webhooks were not processed").await?;
     assert_eq!(code, Some(1), "{out}");
+    // Without the name of the receive queue, the bodies are compared nevertheless.
+    let (code, out, error) = run_archiver_with(&pipeline, &reconcile, &[("RECEIVE_QUEUE_URL", "")]).await?;
+    assert!(code == Some(3) && out.contains("the receive queue is not named"), "{code:?} {out} {error}");
     until(&["reconcile", "--settled", "--requeue", "--yes"], "3 of 3 webhooks are on the receive queue again").await?;
     let (code, out) = until(&reconcile, "3 tasks are on the receive queue").await?;
     assert_eq!(code, Some(3), "{out}");

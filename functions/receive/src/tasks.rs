@@ -58,7 +58,11 @@ mod tests {
         let json = serde_json::to_string(&task).unwrap();
         assert!(!json.contains("channel") && !json.contains("part"), "tasks of version 0.1 are the same: {json}");
         assert!(matches!(Task::read(&json), Some(Task::Webhook(read)) if read == task));
-        let part = WebhookTask { channel: Channel::Aws, part: Some(WebhookPart { first: 1_000, count: 7 }), ..task };
+        let part = WebhookTask {
+            channel: Channel::Aws,
+            part: Some(WebhookPart { first: 1_000, count: 7, total: Some(1_007) }),
+            ..task
+        };
         let part_json = serde_json::to_string(&part).unwrap();
         assert!(matches!(Task::read(&part_json), Some(Task::Webhook(read)) if read == part));
         let file = r#"{"v":1,"media":"1000","phone_number_id":"7","received":"2026-11-27T09:00:00Z"}"#;

@@ -142,7 +142,7 @@ impl Receive {
         if task.part.is_none() && count > EVENTS_PER_TASK {
             return self.split(task, count).await;
         }
-        let part = task.part.unwrap_or(WebhookPart { first: 0, count });
+        let part = task.part.unwrap_or(WebhookPart { first: 0, count, total: None });
         self.write(webhook, task, part).await?;
         let end = part.first.saturating_add(part.count).min(count);
         let proof = ProcessedPart { webhook: task.webhook, first: part.first, end, total: count };
@@ -151,7 +151,8 @@ impl Receive {
 
     /// Queues a task for each part of a body.
     async fn split(&self, task: &WebhookTask, count: usize) -> Result<(), Failure> {
-        let part = |first| WebhookTask { part: Some(WebhookPart { first, count: EVENTS_PER_TASK }), ..task.clone() };
+        let part = |first| WebhookPart { first, count: EVENTS_PER_TASK, total: Some(count) };
+        let part = |first| WebhookTask { part: Some(part(first)), ..task.clone() };
         let parts: Vec<_> = (0..count).step_by(EVENTS_PER_TASK).map(|first| part(first).to_json()).collect();
         send(&self.queue, &parts).await?;
         info!(webhook = task.webhook.short_hex(), events = count, parts = parts.len(), "webhook split");

@@ -30,8 +30,11 @@ pub struct WebhookTask {
 pub struct WebhookPart {
     /// Number of events before it.
     pub first: usize,
-    /// Number of its events.
+    /// Maximum number of its events.
     pub count: usize,
+    /// Number of the body's events. Absent in tasks of an earlier build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
 }
 
 impl WebhookTask {

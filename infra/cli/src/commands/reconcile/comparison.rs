@@ -93,7 +93,7 @@ pub struct Reconciled {
     pub coverage: Coverage,
     /// Deliveries of a capture vendor in the period that do not match their manifests.
     pub incidents: Vec<Incident>,
-    /// Webhooks of the period; `None` if the deployment does not receive webhooks.
+    /// Webhooks of the period; `None` if the deployment never received webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,
 }
@@ -294,7 +294,7 @@ impl Reconciled {
         Ok(reconciled)
     }
 
-    /// Returns the webhooks of a period; `None` if the deployment does not receive webhooks.
+    /// Returns the webhooks of a period; `None` if the deployment never received webhooks.
     ///
     /// # Errors
     /// [`ReconcileError`].

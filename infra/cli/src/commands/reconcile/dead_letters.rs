@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use model::{ItemKey, Outcome, Sha256, Stage, keys};
 use serde::Deserialize;
 use serde_json::Value;
+use source::cloud_api::WebhookPart;
 
 use super::seen_items::ItemHash;
 use crate::{
@@ -67,8 +68,33 @@ fn webhook_of(task: &str) -> Sha256 {
     named.unwrap_or_else(|| Sha256::of(task.as_bytes()))
 }
 
-/// Returns the digests of the bodies whose dead letters an operator has discarded.
-pub(super) async fn discarded_webhooks(store: &Store) -> Result<HashSet<Sha256>, StoreError> {
+/// The events of a body for which an operator has discarded a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DiscardedEvents {
+    /// The dead letter was of the whole body.
+    All,
+    /// The dead letter was of a part: the number of events before it and up to its end, and of the body if the task states it.
+    Part { first: usize, end: usize, total: Option<usize> },
+}
+
+/// Returns the events that a task of receive names.
+fn events_of(task: &str) -> DiscardedEvents {
+    let part = serde_json::from_str::<Value>(task).ok().and_then(|mut task| {
+        let part = task.get_mut("part").filter(|part| !part.is_null())?.take();
+        Some(serde_json::from_value::<WebhookPart>(part))
+    });
+    match part {
+        None => DiscardedEvents::All,
+        Some(Ok(WebhookPart { first, count, total })) => {
+            DiscardedEvents::Part { first, end: first.saturating_add(count), total }
+        }
+        // An unreadable part decides nothing.
+        Some(Err(_)) => DiscardedEvents::Part { first: 0, end: 0, total: None },
+    }
+}
+
+/// Returns the bodies whose dead letters an operator has discarded, with the events of each dead letter.
+pub(super) async fn discarded_webhooks(store: &Store) -> Result<HashMap<Sha256, Vec<DiscardedEvents>>, StoreError> {
     #[derive(Deserialize)]
     struct Copy {
         #[serde(default)]
@@ -81,12 +107,12 @@ pub(super) async fn discarded_webhooks(store: &Store) -> Result<HashSet<Sha256>,
         std::future::ready(Ok::<_, StoreError>(()))
     };
     store.list(keys::DISCARDED, keep).await?;
-    let mut webhooks = HashSet::new();
+    let mut webhooks: HashMap<_, Vec<_>> = HashMap::new();
     for key in copies {
         let Some(object) = store.get(&key, COPY_MAX_BYTES).await? else { continue };
         let Ok(copy) = serde_json::from_slice::<Copy>(&object.bytes) else { continue };
         if copy.stage == Some(Stage::Receive) {
-            webhooks.insert(webhook_of(&copy.body));
+            webhooks.entry(webhook_of(&copy.body)).or_default().push(events_of(&copy.body));
         }
     }
     Ok(webhooks)
@@ -218,5 +244,19 @@ mod tests {
             assert!(moved.covers(outcome, at(10)));
             assert!(!moved.covers(outcome, at(30)), "a later run has queued it again");
         }
+    }
+
+    #[test]
+    fn discarded_task_names_its_part_of_the_events() {
+        let digest = Sha256::of(b"");
+        let task = |part: &str| format!(r#"{{"v":1,"received":"2026-11-22T07:00:00Z","webhook":"{digest}"{part}}}"#);
+        assert_eq!(events_of(&task("")), DiscardedEvents::All);
+        assert_eq!(events_of("a notification"), DiscardedEvents::All);
+        let part = DiscardedEvents::Part { first: 250, end: 500, total: Some(600) };
+        assert_eq!(events_of(&task(r#","part":{"first":250,"count":250,"total":600}"#)), part);
+        let part = DiscardedEvents::Part { first: 250, end: 500, total: None };
+        assert_eq!(events_of(&task(r#","part":{"first":250,"count":250}"#)), part);
+        let nothing = DiscardedEvents::Part { first: 0, end: 0, total: None };
+        assert_eq!(events_of(&task(r#","part":"later""#)), nothing);
     }
 }

@@ -114,8 +114,11 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
     if !webhooks.is_empty() && arguments.requeue {
         let question = format!("Put {} webhooks on the receive queue again?", webhooks.len());
         if confirmed(&question, arguments.yes)? {
-            let queued = requeue_webhooks(connection, &webhooks, &Interrupt::listen()).await?;
-            eprintln!("{queued} of {} webhooks are on the receive queue again.", webhooks.len());
+            match requeue_webhooks(connection, &webhooks, &Interrupt::listen()).await {
+                // The items can be queued nevertheless. The exit code is that of unprocessed webhooks.
+                Err(error @ RequeueError::NoReceiveQueue) => eprintln!("{error}"),
+                queued => eprintln!("{} of {} webhooks are on the receive queue again.", queued?, webhooks.len()),
+            }
         } else {
             eprintln!("Nothing was changed.");
         }

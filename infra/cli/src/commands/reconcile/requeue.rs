@@ -33,6 +33,12 @@ pub enum RequeueError {
     /// The body of a webhook cannot be read.
     #[error(transparent)]
     Webhook(#[from] SourceError),
+    /// The deployment has no receive queue, or the environment does not name it.
+    #[error(
+        "no webhook was queued: the deployment names no receive queue: set RECEIVE_QUEUE_URL, or deploy Source=cloud-api again \
+         (runbook, deploy.md, Changing Source)"
+    )]
+    NoReceiveQueue,
 }
 
 /// Number of items that are prepared before their tasks are sent.
@@ -80,7 +86,7 @@ pub async fn requeue_webhooks(
     webhooks: &[UnprocessedWebhook],
     interrupt: &Interrupt,
 ) -> Result<u64, RequeueError> {
-    let Some(url) = connection.queues.receive.clone() else { return Ok(0) };
+    let Some(url) = connection.queues.receive.clone() else { return Err(RequeueError::NoReceiveQueue) };
     let (queue, capture) = (Queue::new(&connection.config, url), Capture::new(connection.store.clone()));
     let mut queued = 0;
     for some in webhooks.chunks(SEND_BATCH_ITEMS) {

@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Sha256, keys};
 use serde::Serialize;
 
-use super::dead_letters::{QueuedDeadLetters, discarded_webhooks};
-use crate::connection::Connection;
+use super::dead_letters::{DiscardedEvents, QueuedDeadLetters, discarded_webhooks};
+use crate::connection::{Connection, Target};
 
 /// Webhooks of a period, and what receive still has to do.
 #[derive(Debug, Default, Serialize)]
@@ -21,6 +21,8 @@ pub struct Webhooks {
     pub stored: u64,
     /// Messages on the receive queue: webhooks and files.
     pub tasks: u64,
+    /// `true` if there may be a receive queue whose messages were not counted, because the environment does not name it.
+    pub tasks_unknown: bool,
     /// Dead letters of the stage receive in the queue.
     pub dead_letters: u64,
     /// Values of the period's webhooks that may contain messages and were not recognized.
@@ -53,6 +55,8 @@ pub(super) struct StoredWebhooks {
     to: Option<Timestamp>,
     bodies: HashMap<Sha256, UnprocessedWebhook>,
     stored: u64,
+    /// `true` if there may be a receive queue that the connection does not know.
+    is_queue_unknown: bool,
 }
 
 /// Reason to end a listing.
@@ -94,19 +98,36 @@ async fn list_days(
     }
 }
 
+/// Returns whether the bucket has a body of a webhook.
+async fn has_bodies(store: &Store) -> Result<bool, StoreError> {
+    let mut found = false;
+    let listed = store.list_after(keys::WEBHOOKS, None, |page| {
+        found |= !page.is_empty();
+        std::future::ready(if found { Err(Stop::AfterPeriod) } else { Ok(()) })
+    });
+    match listed.await {
+        Ok(()) | Err(Stop::AfterPeriod) => Ok(found),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
 impl StoredWebhooks {
-    /// Lists the bodies of a period. `None` if the deployment does not receive webhooks.
+    /// Lists the bodies of a period. `None` if the deployment never received webhooks: it has no receive queue, and the bucket
+    /// has no body. After a change of the source, the queue is deleted and the bodies are kept.
     pub(super) async fn list(
         connection: &Connection,
         from: Option<Timestamp>,
         to: Option<Timestamp>,
     ) -> Result<Option<Self>, StoreError> {
-        if connection.queues.receive.is_none() {
+        let has_queue = connection.queues.receive.is_some();
+        if !has_queue && !has_bodies(&connection.store).await? {
             return Ok(None);
         }
+        // A stack and a one-machine run name each queue that they have.
+        let is_queue_unknown = !has_queue && connection.target == Target::Environment;
         // Proofs are kept as long as outcomes.
         let from = from.max(connection.outcomes_kept_since(Timestamp::now()));
-        let mut listed = Self { from, to, bodies: HashMap::new(), stored: 0 };
+        let mut listed = Self { from, to, bodies: HashMap::new(), stored: 0, is_queue_unknown };
         let days = (from.map(keys::webhooks_day), to.map(keys::webhooks_day));
         list_days(&connection.store, keys::WEBHOOKS, days, |object| {
             let received = object.last_modified;
@@ -142,16 +163,17 @@ impl StoredWebhooks {
         let mut unrecognized = 0;
         let days = (self.from.map(keys::unrecognized_day), self.to.map(keys::unrecognized_day));
         list_days(store, keys::UNRECOGNIZED, days, |_| unrecognized += 1).await?;
-        self.bodies.retain(|sha256, _| !proofs.get(sha256).is_some_and(|parts| is_complete(parts)));
+        self.bodies.retain(|sha256, _| !proofs.get(sha256).is_some_and(|parts| is_complete(parts, &[])));
         let mut webhooks = Webhooks {
             stored: self.stored,
             tasks,
+            tasks_unknown: self.is_queue_unknown && (self.stored > 0 || dead_letters.of_receive > 0),
             dead_letters: dead_letters.of_receive,
             unrecognized,
             ..Webhooks::default()
         };
         let now = Timestamp::now();
-        let is_busy = tasks > 0 || !dead_letters.complete;
+        let is_busy = tasks > 0 || self.is_queue_unknown || !dead_letters.complete;
         let may_have_task = |body: &UnprocessedWebhook| {
             is_busy || dead_letters.webhooks.contains(&body.sha256) || body.received + queueing > now
         };
@@ -159,8 +181,11 @@ impl StoredWebhooks {
         webhooks.waiting = waiting.len() as u64;
         if !open.is_empty() {
             let discarded = discarded_webhooks(store).await?;
-            let (discarded, unprocessed): (Vec<_>, Vec<_>) =
-                open.into_iter().partition(|body| discarded.contains(&body.sha256));
+            let is_decided = |body: &UnprocessedWebhook| {
+                let parts = proofs.get(&body.sha256).map(Vec::as_slice).unwrap_or_default();
+                discarded.get(&body.sha256).is_some_and(|discarded| is_complete(parts, discarded))
+            };
+            let (discarded, unprocessed): (Vec<_>, Vec<_>) = open.into_iter().partition(is_decided);
             (webhooks.discarded, webhooks.unprocessed) = (discarded.len() as u64, unprocessed);
         }
         webhooks.unprocessed.sort_by(|one, other| one.object.cmp(&other.object));
@@ -177,26 +202,40 @@ fn time_of(key: &str, sha256: &Sha256, written: Timestamp) -> Timestamp {
     [written, earlier, later].into_iter().find(has_key).unwrap_or(written)
 }
 
-/// Returns whether the parts are all of a body's events, by the number of events that any of them states.
-fn is_complete(parts: &[keys::ProcessedPart]) -> bool {
-    parts.iter().map(|part| part.total).any(|total| {
-        let mut same: Vec<_> = parts.iter().filter(|part| part.total == total).collect();
-        same.sort_by_key(|part| part.first);
-        let reached =
-            same.iter().fold(0, |reached, part| if part.first <= reached { reached.max(part.end) } else { reached });
-        reached >= total
+/// Returns whether the parts and the events of discarded dead letters are all of a body's events, by the number of events that
+/// any of them states.
+fn is_complete(parts: &[keys::ProcessedPart], discarded: &[DiscardedEvents]) -> bool {
+    if discarded.contains(&DiscardedEvents::All) {
+        return true;
+    }
+    // First event, end, and total of each; a discarded task of an earlier build states no total.
+    let discarded = discarded.iter().filter_map(|events| match *events {
+        DiscardedEvents::All => None,
+        DiscardedEvents::Part { first, end, total } => Some((first, end, total)),
+    });
+    let mut ranges: Vec<_> =
+        parts.iter().map(|part| (part.first, part.end, Some(part.total))).chain(discarded).collect();
+    ranges.sort_unstable();
+    ranges.iter().filter_map(|(_, _, total)| *total).any(|total| {
+        let same = ranges.iter().filter(|(_, _, stated)| stated.is_none_or(|stated| stated == total));
+        same.fold(0, |reached, (first, end, _)| if *first <= reached { reached.max(*end) } else { reached }) >= total
     })
 }
 
 impl Webhooks {
     /// Returns whether no task and no dead letter of receive is left, and every stored body is decided.
     pub fn is_decided(&self) -> bool {
-        self.tasks == 0 && self.dead_letters == 0 && self.waiting == 0
+        self.tasks == 0 && !self.tasks_unknown && self.dead_letters == 0 && self.waiting == 0
     }
 
     /// Describes what is left to do, one sentence each.
     pub fn pending(&self) -> Vec<String> {
         let mut sentences = Vec::new();
+        if self.tasks_unknown {
+            sentences.push(
+                "the receive queue is not named, so the tasks on it are not counted: set RECEIVE_QUEUE_URL, or use --stack".to_owned(),
+            );
+        }
         if self.tasks > 0 {
             sentences.push(format!(
                 "{} tasks are on the receive queue (webhooks and files): items may be missing until receive has processed them",
@@ -248,15 +287,40 @@ mod tests {
 
     #[test]
     fn body_is_processed_when_its_parts_have_all_events() {
-        assert!(is_complete(&[part(0, 3, 3)]));
-        assert!(is_complete(&[part(0, 0, 0)]));
-        assert!(is_complete(&[part(250, 500, 600), part(500, 600, 600), part(0, 250, 600)]));
+        assert!(is_complete(&[part(0, 3, 3)], &[]));
+        assert!(is_complete(&[part(0, 0, 0)], &[]));
+        assert!(is_complete(&[part(250, 500, 600), part(500, 600, 600), part(0, 250, 600)], &[]));
         // The task was split twice, by two releases.
-        assert!(is_complete(&[part(0, 250, 600), part(200, 600, 600)]));
-        assert!(!is_complete(&[]));
-        assert!(!is_complete(&[part(0, 250, 600), part(500, 600, 600)]));
-        assert!(!is_complete(&[part(250, 600, 600)]));
+        assert!(is_complete(&[part(0, 250, 600), part(200, 600, 600)], &[]));
+        assert!(!is_complete(&[], &[]));
+        assert!(!is_complete(&[part(0, 250, 600), part(500, 600, 600)], &[]));
+        assert!(!is_complete(&[part(250, 600, 600)], &[]));
         // A release that finds more events has not processed them by an earlier proof of fewer.
-        assert!(!is_complete(&[part(0, 250, 600), part(250, 500, 601)]));
+        assert!(!is_complete(&[part(0, 250, 600), part(250, 500, 601)], &[]));
+    }
+
+    #[test]
+    fn discarded_part_decides_only_its_own_events() {
+        let discarded = |first, end, total| DiscardedEvents::Part { first, end, total };
+        let proofs = [part(0, 250, 700), part(500, 700, 700)];
+        assert!(is_complete(&proofs, &[discarded(250, 500, Some(700))]));
+        assert!(is_complete(&proofs, &[discarded(250, 500, None)]));
+        assert!(is_complete(&proofs, &[DiscardedEvents::All]));
+        // The dead letter of another part was lost.
+        assert!(!is_complete(&proofs[..1], &[discarded(250, 500, Some(700))]));
+        assert!(!is_complete(&proofs[1..], &[discarded(250, 500, None)]));
+        // All parts were discarded, the last one is longer than its events.
+        let all = [discarded(0, 250, Some(300)), discarded(250, 500, Some(300))];
+        assert!(is_complete(&[], &all) && !is_complete(&[], &all[..1]));
+        // The task of another release, which finds another number of events.
+        assert!(!is_complete(&proofs, &[discarded(250, 500, Some(701))]));
+        assert!(!is_complete(&[], &[discarded(0, 250, None)]));
+    }
+
+    #[test]
+    fn webhooks_are_undecided_when_the_queue_is_not_named() {
+        let webhooks = Webhooks { stored: 1, tasks_unknown: true, ..Webhooks::default() };
+        assert!(!webhooks.is_decided() && webhooks.pending().concat().contains("RECEIVE_QUEUE_URL"));
+        assert!(Webhooks { stored: 1, ..Webhooks::default() }.is_decided());
     }
 }
