@@ -193,5 +193,9 @@ async fn record_is_counted_as_stuck_on_the_tenth_failure() -> anyhow::Result<()>
     let event = json!({"Records": [record("9"), record("10"), record("11")]});
     pipeline.machine.function(Step::Convert).invoke(event.to_string().into()).await?;
     wait_for_sums(&pipeline, |sums| sum(sums, "convert", "Stuck") == Some(2)).await?;
+    // Import fails before it looks at the records: the user map has no columns.
+    pipeline.put_user_map("a,b\n").await?;
+    pipeline.machine.function(Step::Import).invoke(event.to_string().into()).await?;
+    wait_for_sums(&pipeline, |sums| sum(sums, "import", "Stuck") == Some(2)).await?;
     Ok(())
 }

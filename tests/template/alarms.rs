@@ -105,7 +105,7 @@ fn alarm_uses_its_own_metric_and_period() {
     let expected = [
         ("dead-letters", VISIBLE, "DeadLetterQueue", ONE_PERIOD, 0),
         ("new-dead-letters", SENT, "DeadLetterQueue", ONE_LONG_PERIOD, 0),
-        ("dead-letters-expire", AGE, "DeadLetterQueue", ONE_PERIOD, 10 * 24 * HOUR),
+        ("dead-letters-expire", AGE, "DeadLetterQueue", ONE_PERIOD, 4 * 24 * HOUR),
         ("schedule-failures", VISIBLE, "ScheduleFailureQueue", ONE_PERIOD, 0),
         ("fetch-errors", ERRORS, "FetchFunction", ONE_PERIOD, 0),
         ("fetch-incomplete", own_metric(Metric::Incomplete), "FetchFunction", ONE_PERIOD, 0),

@@ -230,7 +230,9 @@ fn numbers_by_condition(value: &Value) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn queue_visibility_is_six_times_the_function_timeout() {
+fn queue_visibility_fits_the_function_and_the_retention() {
+    /// A dead letter must have this time before SQS deletes it, counted from the first send of its task.
+    const FOR_THE_OPERATOR: u64 = 4 * 24 * 3600;
     let template = Template::read();
     let mut triggered = 0;
     for (binary, _, properties) in template.functions() {
@@ -250,8 +252,17 @@ fn queue_visibility_is_six_times_the_function_timeout() {
                 visibility_timeouts.keys().eq(timeouts.keys()),
                 "{queue}: the visibility timeout and the function's timeout have different conditions"
             );
+            let properties = template.properties(queue);
+            let number = |value: &Value| value.as_u64().expect("no number");
+            let receives = number(&properties["RedrivePolicy"]["maxReceiveCount"]);
+            let retention = number(&properties["MessageRetentionPeriod"]);
             for (condition, timeout) in &timeouts {
-                assert!(visibility_timeouts[condition] >= 6 * timeout, "{queue}: the visibility timeout is too short");
+                let visibility = visibility_timeouts[condition];
+                let times = if *timeout == 900 { 3 } else { 6 };
+                assert!(visibility >= times * timeout, "{queue}: the visibility timeout is too short");
+                // A task that ends its function each time waits for the whole visibility timeout.
+                let longest = receives * visibility;
+                assert!(longest + FOR_THE_OPERATOR <= retention, "{queue}: SQS deletes a task instead of moving it");
             }
             assert_eq!(trigger["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{binary}");
             assert_eq!(trigger["BatchSize"], 10, "{binary}");

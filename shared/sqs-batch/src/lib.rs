@@ -127,6 +127,7 @@ impl<W: Work> Batch<W> {
             Ok(()) => self.process_all(&records, invocation).await,
             Err(failure) => {
                 report::<W>(None, &failure);
+                records.iter().for_each(|record| count_if_stuck(record, &failure));
                 let wait = |record| self.wait(record, &failure);
                 stream::iter(&records).for_each_concurrent(None, wait).await;
                 records.iter().map(|_| Err(())).collect()
@@ -286,12 +287,18 @@ fn queue_failure(error: &QueueError) -> Failure {
     }
 }
 
+fn count_if_stuck(record: &Record, failure: &Failure) {
+    if !matches!(failure, Failure::Permanent { .. }) && record.receive_count >= STUCK_RECEIVES {
+        runtime::metrics::add(Metric::Stuck, 1);
+    }
+}
+
 /// Logs and counts a failure; this is the only place. A dead letter is counted when it is sent.
 fn report<W: Work>(record: Option<&Record>, failure: &Failure) {
     let (item, receives) = record.map(|record| (record.key(), record.receive_count)).unzip();
     let stage = W::STAGE;
-    if !matches!(failure, Failure::Permanent { .. }) && receives.is_some_and(|receives| receives >= STUCK_RECEIVES) {
-        runtime::metrics::add(Metric::Stuck, 1);
+    if let Some(record) = record {
+        count_if_stuck(record, failure);
     }
     if matches!(failure, Failure::Configuration { .. }) {
         runtime::metrics::add(Metric::SetupErrors, 1);
