@@ -72,7 +72,7 @@ fn participant(addr: &Addr<'_>, numbers_from: Participants) -> Option<Participan
     let address = addr.address().map(str::trim).filter(|address| !address.is_empty());
     let local = address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
     let email = address
-        .filter(|_| local.is_none())
+        .filter(|_| local.is_none() || matches!(numbers_from, Participants::Address))
         .and_then(|address| address.parse::<MailboxAddress>().ok())
         .map(String::from);
     let (phone, name) = match numbers_from {
@@ -205,5 +205,11 @@ mod tests {
             (name.as_deref(), phone, email.as_deref()),
             (Some("Ana +351210000001"), None, Some("ana@bank.example"))
         );
+    }
+
+    #[test]
+    fn address_of_digits_is_kept_when_no_number_is_read() {
+        let (name, phone, email) = read("Ada", "447700900123@bank.example", Participants::Address);
+        assert_eq!((name.as_deref(), phone, email.as_deref()), (Some("Ada"), None, Some("447700900123@bank.example")));
     }
 }
