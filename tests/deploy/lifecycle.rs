@@ -66,6 +66,7 @@ const UPDATES: &[&[(&str, &str)]] = &[
         ("TenantDomains", "example.com, example.org"),
         ("RetryHours", "48"),
         ("CatchAllMailbox", "rest@example.com"),
+        ("LookUpBefore", "2026-11-28T10:00:00Z"),
         ("MailFolder", "WhatsApp"),
         ("ArchiveDomain", "other.example.com"),
         ("GraphCloud", "usgov-high"),

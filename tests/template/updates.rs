@@ -69,6 +69,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("ImapHost", "other.example.com:1993"),
     ("ImapProbeMailbox", "probe@example.com"),
     ("KeyArn", "arn:aws:kms:eu-west-1:1:key/b"),
+    ("LookUpBefore", "2026-11-28T10:00:00Z"),
     ("MailFolder", "WhatsApp"),
     ("MetaGraphUrl", "https://graph.facebook.com/v26.0"),
     ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary"),

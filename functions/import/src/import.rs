@@ -42,6 +42,8 @@ pub struct Import {
     pub tenant_domains: Vec<String>,
     /// The mailbox for items of which no participant has a mailbox or is expected to have one.
     pub catch_all: Option<MailboxAddress>,
+    /// Items that were archived before this time may have copies of another stack, whose outcomes this bucket lacks.
+    pub look_up_before: Option<Timestamp>,
     /// Maximum time after which a copy appears in a mailbox when the response to its request was lost.
     pub settle_time: Duration,
     /// Retry period for undecided responses of the mail system.
@@ -253,7 +255,8 @@ impl Import {
             // If reading the message fails, the outcome must still have the failures of earlier attempts.
             stored.copy().await?;
         }
-        let attempt = attempt(leased.is_new, task, stored).await;
+        let is_new = leased.is_new && self.look_up_before.is_none_or(|before| task.archived_time >= before);
+        let attempt = attempt(is_new, task, stored).await;
         let failed_before = std::mem::take(&mut leased.outcome.failed);
         let outcomes = self.outcomes();
         let (mut imported, mut skipped) = (0, 0);

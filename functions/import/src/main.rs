@@ -33,6 +33,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             automatic_mapping: settings.automatic_mapping,
             tenant_domains: settings.tenant_domains,
             catch_all: settings.catch_all,
+            look_up_before: settings.look_up_before,
             settle_time: settings.settle_time,
             retry_limit: settings.retry_limit,
             successes: Successes::default(),

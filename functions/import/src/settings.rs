@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use jiff::Timestamp;
 use model::{MailboxAddress, keys};
 use phone::Region;
 use runtime::{VariableError, Variables, joined};
@@ -22,6 +23,7 @@ const OWN: &[&str] = &[
     "DEFAULT_REGION",
     "IMPORT_QUEUE_URL",
     "LOG_LEVEL",
+    "LOOK_UP_BEFORE",
     "RETRY_HOURS",
     "TENANT_DOMAINS",
     "USER_MAP_KEY",
@@ -47,6 +49,8 @@ pub struct Settings {
     pub retry_limit: RetryLimit,
     /// The mailbox for items of which no participant has a mailbox.
     pub catch_all: Option<MailboxAddress>,
+    /// Items that were archived before this time may have copies of another stack.
+    pub look_up_before: Option<Timestamp>,
     /// The wait after an item's first failure.
     pub retry_base: Duration,
     /// Maximum time after which a copy appears when the response to its request was lost.
@@ -77,6 +81,7 @@ impl Settings {
                 .map_or_else(Vec::new, |Domains(domains)| domains),
             retry_limit: retry_limit(variables)?,
             catch_all: variables.optional("CATCH_ALL_MAILBOX", "an e-mail address")?,
+            look_up_before: variables.optional("LOOK_UP_BEFORE", "a time such as 2026-11-28T10:00:00Z")?,
             retry_base: retry_base(variables)?,
             settle_time: settle_time(variables)?,
             mailbox: MailboxSettings::read(variables)?,

@@ -117,6 +117,7 @@ impl Test<()> {
             automatic_mapping: true,
             tenant_domains: Vec::new(),
             catch_all: None,
+            look_up_before: None,
             settle_time: SETTLES,
             retry_limit: RetryLimit::new(Duration::ZERO),
             successes: Successes::default(),
@@ -200,6 +201,18 @@ async fn refusal_by_one_mailbox_does_not_end_the_wait_for_another() {
         let test = Test::with(results).await;
         assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
         assert!(matches!(test.outcome().state(Timestamp::now()), LeaseState::Waiting { .. }));
+    }
+}
+
+/// The bucket is a copy in another region, which lacks the outcomes of the last minutes.
+#[tokio::test]
+async fn item_of_another_stack_is_looked_up_before_it_is_filed() {
+    let second = SignedDuration::from_secs(1);
+    for (before, expected) in [(-second, Attempt::First), (second, Attempt::Retry)] {
+        let mut test = Test::with([Ok(()), Ok(())]).await;
+        test.import.look_up_before = Some(test.task.archived_time + before);
+        assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+        assert_eq!(*test.fake.attempts.lock().unwrap(), [expected, expected]);
     }
 }
 
