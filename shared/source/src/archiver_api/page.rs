@@ -16,6 +16,9 @@ use crate::{Page, SourceError};
 /// Maximum number of entries of a page that are read. 1,000 are requested.
 const MAX_ENTRIES: usize = 10_000;
 
+/// Number of entries of a page that others probably follow: the maximum that the contract allows to request.
+const FULL_PAGE: usize = 1_000;
+
 /// Maximum length of the JSON of an id or a time: 256 characters, each written as two escapes, fit.
 const MAX_VALUE_BYTES: usize = 4 << 10;
 
@@ -28,8 +31,13 @@ const MAX_SHOWN_CHARS: usize = 2 * ItemId::MAX_CHARS;
 struct Body<'body> {
     #[serde(borrow)]
     items: Entries<'body>,
-    #[serde(default)]
-    next_cursor: Option<String>,
+    /// `None` if the member is missing.
+    #[serde(default, deserialize_with = "present")]
+    next_cursor: Option<Option<String>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The entries, unparsed: an entry with endless nesting or half of a surrogate pair does not affect the others.
@@ -102,7 +110,15 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
             "a page has more than {MAX_ENTRIES} entries, although at most 1000 were requested"
         )));
     };
-    match body.next_cursor.as_deref() {
+    // The contract allows to leave out the member on the last page. A source that has renamed it would end each list here.
+    if body.next_cursor.is_none() && entries.len() >= FULL_PAGE {
+        return Err(SourceError::MalformedPage(format!(
+            "a page of {} entries has no nextCursor, so it is not known whether it is the last one: the source must write null",
+            entries.len()
+        )));
+    }
+    let next_cursor = body.next_cursor.flatten();
+    match next_cursor.as_deref() {
         // An empty cursor would request the first page again.
         Some("") => return Err(SourceError::MalformedPage("the next cursor is empty".to_owned())),
         Some(next) if used.is_some_and(|used| used.cursor == next) => {
@@ -111,7 +127,7 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
         _ => {}
     }
     let items: Vec<Listed> = entries.into_iter().map(entry).collect();
-    let next = body.next_cursor.map(|cursor| Place::after(used, &items, cursor));
+    let next = next_cursor.map(|cursor| Place::after(used, &items, cursor));
     Ok(Page {
         items,
         reached: next.as_ref().and_then(|next| next.order.reached()),
@@ -217,6 +233,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn full_page_without_a_cursor_is_not_the_last_one() {
+        let page = |entries: usize, more: &str| format!(r#"{{"items":[0{}]{more}}}"#, ",0".repeat(entries - 1));
+        let full = parse(page(1_000, r#","next_cursor":"c""#).as_bytes(), None).unwrap_err();
+        assert!(matches!(&full, SourceError::MalformedPage(detail) if detail.contains("no nextCursor")), "{full}");
+        assert!(parse(page(1_000, r#","nextCursor":null"#).as_bytes(), None).unwrap().next.is_none());
+        assert!(parse(page(999, "").as_bytes(), None).unwrap().next.is_none());
     }
 
     #[test]
