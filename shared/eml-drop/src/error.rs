@@ -3,11 +3,15 @@
 /// Error of reading a mail as an item. Every variant is permanent: the same bytes fail again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// The vendor encrypted it with the customer's key.
-    #[error(
-        "the mail is encrypted with the customer's key (header field {0}): ask the vendor to deliver it without that encryption"
-    )]
+    /// It is encrypted, by the vendor with the customer's key (a header field says so) or by a gateway.
+    #[error("the mail is encrypted ({0}): ask the vendor to deliver it without that encryption")]
     Encrypted(String),
+    /// It is an S/MIME signature that contains the mail.
+    #[error(
+        "the mail is inside an S/MIME signature, which is not read: ask for delivery with a detached signature \
+         (multipart/signed) or without one"
+    )]
+    OpaquelySigned,
     /// The file has no bytes.
     #[error("the file is empty")]
     Empty,

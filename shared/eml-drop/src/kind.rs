@@ -2,10 +2,12 @@
 
 use model::{Attachment, Call, CallMedia, CallStatus, Kind};
 
+use crate::container;
+
 /// Determines the kind by the vendor's word for it, or else by the files. A word that is not in these lists is kept as
 /// the kind, and the message shows it as unknown: the vendors do not document their words.
 pub(crate) fn kind(word: Option<&str>, files: &[Attachment]) -> Kind {
-    let by_files = || files.first().map_or(Kind::Text, by_media_type);
+    let by_files = || files.iter().find(|file| !container::is_outlooks(file)).map_or(Kind::Text, by_media_type);
     let Some(word) = word else { return by_files() };
     let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     match plain.as_str() {

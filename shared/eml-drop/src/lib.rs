@@ -9,6 +9,7 @@
 mod attachments;
 mod bounds;
 mod chat;
+mod container;
 mod date;
 mod error;
 mod examine;

@@ -8,7 +8,7 @@ use model::{Deletion, Item, ItemId, Kind, MailFact, MailField, Sha256};
 use serde_json::Value;
 
 use crate::{
-    MailError, Profile, attachments, bounds, chat, date, html, journal, kind,
+    MailError, Profile, attachments, bounds, chat, container, date, html, journal, kind,
     parse::{field, parse, parse_body, value},
     people,
 };
@@ -110,7 +110,8 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     let opened = journal::open(bytes);
     let header = parse(&opened.mail).ok_or(MailError::NotMail)?;
     if let Some(encrypted) = header.headers().iter().find(|header| is_encryption_key_field(header.name())) {
-        return Err(MailError::Encrypted(encrypted.name().chars().take(100).collect()));
+        let name: String = encrypted.name().chars().take(100).collect();
+        return Err(MailError::Encrypted(format!("header field {name}")));
     }
     let date = date::of(&header);
     if header.from().is_none() && date.is_none() {
@@ -122,7 +123,10 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     let mut to = people::recipients(&header, &from, profile.participants);
     people::add_reported(&mut to, &from, &opened.recipients, profile.participants);
     let body = parse_body(&opened.mail).ok_or(MailError::NotMail)?;
+    container::check(&body)?;
     let files = attachments::declared(&body)?;
+    let has_outlooks = files.iter().any(container::is_outlooks);
+    let notes = date::note(&header).into_iter().chain(has_outlooks.then_some(container::OUTLOOK_NOTE));
     let word = field(&header, &profile.kind);
     let kind = kind::kind(word.as_deref(), &files);
     let item = Item {
@@ -158,7 +162,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
             name: delivered.name.map(str::to_owned),
             subject: header.subject().map(|subject| subject.chars().take(MAX_FIELD_CHARS).collect()),
             fields: fields(&header),
-            notes: date::note(&header).map(str::to_owned).into_iter().collect(),
+            notes: notes.map(str::to_owned).collect(),
         }),
         webhook: None,
         kind,

@@ -126,11 +126,46 @@ fn html_is_the_text_where_the_plain_text_is_blank() {
 fn encrypted_and_unreadable_mails_say_why() {
     let plain = |from: &str, to: &str| item_of(&lines(&PLAIN.replace(from, to)), &Profile::telemessage()).err();
     let encrypted = plain("X-TELEMESSAGE-Status", "X-TELEMESSAGE-ENC-DATAKEY");
-    assert_eq!(encrypted, Some(MailError::Encrypted("X-TELEMESSAGE-ENC-DATAKEY".to_owned())));
+    assert_eq!(encrypted, Some(MailError::Encrypted("header field X-TELEMESSAGE-ENC-DATAKEY".to_owned())));
     assert_eq!(plain("Date: Fri, 20 Nov 2026 09:14:03 +0000\n", ""), Some(MailError::NoDate));
     assert_eq!(plain("From: \"+447700900123 Client\" <447700900123@nomail.example>\n", ""), Some(MailError::NoSender));
     assert_eq!(item_of(b"", &Profile::telemessage()).err(), Some(MailError::Empty));
     assert_eq!(item_of(b"\x89PNG\r\n\x1a\n\r\n\0\0", &Profile::telemessage()).err(), Some(MailError::NotMail));
+}
+
+#[test]
+fn mail_in_a_container_is_not_read_as_a_document() {
+    let item = |content: &str| {
+        let head = "From: \"+447700900123 Client\" <447700900123@nomail.example>\nTo: \"Ana\" <ana@bank.example>\n\
+            Date: Fri, 20 Nov 2026 09:14:03 +0000\n";
+        item_of(&lines(&format!("{head}{content}")), &Profile::telemessage())
+    };
+    let base64 = "\nContent-Transfer-Encoding: base64\n\nMIIB\n";
+    let root = |content_type: &str| item(&format!("Content-Type: {content_type}{base64}")).err();
+    let smime = Some(MailError::Encrypted("S/MIME".to_owned()));
+    assert_eq!(root("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"), smime);
+    assert_eq!(root("application/x-pkcs7-mime; name=smime.p7m"), smime);
+    assert_eq!(root("Application/Octet-Stream; name=\"SMIME.P7M\""), smime);
+    assert_eq!(root("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m"), Some(MailError::OpaquelySigned));
+    let pgp = item(
+        "Content-Type: multipart/encrypted; boundary=b\n\n--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\
+        --b\nContent-Type: application/octet-stream\n\nx\n--b--\n",
+    );
+    assert_eq!(pgp.err(), Some(MailError::Encrypted("multipart/encrypted".to_owned())));
+
+    // A person may send such a file.
+    let mixed = |file: &str, text: &str| {
+        item(&format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\n{text}\n--b\nContent-Type: {file}{base64}--b--\n"
+        ))
+        .unwrap()
+    };
+    let contract = mixed("application/pkcs7-mime; name=contract.pdf.p7m", "signed");
+    assert_eq!((&contract["type"], &contract["mail"]["notes"]), (&json!("document"), &Value::Null));
+    let outlook = mixed("application/ms-tnef; name=winmail.dat", "Sell");
+    assert_eq!((&outlook["type"], &outlook["text"]), (&json!("text"), &json!("Sell")));
+    assert!(outlook["mail"]["notes"][0].as_str().unwrap().contains("winmail.dat"), "{outlook}");
+    assert_eq!(outlook["attachments"].as_array().unwrap().len(), 2, "the container and the evidence");
 }
 
 #[test]
