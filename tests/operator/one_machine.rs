@@ -68,4 +68,11 @@ async fn run_after_a_replay_counts_what_it_imported() {
     machine.map_and_replay("+49 171 3920001;jonas@example.com;\n", "jonas@example.com", "1 of 1").await;
     assert_eq!(machine.run(&[]).await, 1, "the run did not count the item for Jonas, which it lists again");
     assert_eq!(machine.run(&[]).await, 0);
+
+    // The task of a dead letter of convert is not given to a run with another source.
+    machine.run_command(&["dead-letters", "replay", "--yes", "--reason", "attachment-missing"]).await;
+    let other = ["local", "--state", machine.state(), "--ministack", &machine.program, "--items", "2"];
+    let refused = run_archiver(&other, &[]).await;
+    assert!(refused.contains("an earlier run left tasks (1)") && refused.ends_with("exit code 1\n"), "{refused}");
+    assert_eq!(machine.run(&[]).await, 0);
 }

@@ -255,8 +255,7 @@ impl Import {
             // If reading the message fails, the outcome must still have the failures of earlier attempts.
             stored.copy().await?;
         }
-        let is_new = leased.is_new && self.look_up_before.is_none_or(|before| task.archived_time >= before);
-        let attempt = attempt(is_new, task, stored).await;
+        let attempt = attempt(leased.is_new, task, stored, self.look_up_before).await;
         let failed_before = std::mem::take(&mut leased.outcome.failed);
         let outcomes = self.outcomes();
         let (mut imported, mut skipped) = (0, 0);
@@ -364,12 +363,19 @@ fn remove_expected(outcome: &mut Outcome, expected_in: &HashMap<String, Vec<usiz
 }
 
 /// Returns the attempt for the mailboxes of an item. Without an outcome, a copy may exist only if the outcome was deleted
-/// by age. A message whose time cannot be read is looked up, too.
-async fn attempt(is_new: bool, task: &ImportTask, stored: &mut StoredMessage<'_>) -> Attempt {
+/// by age, or if another stack has filed it. A message whose time cannot be read is looked up, too.
+async fn attempt(
+    is_new: bool,
+    task: &ImportTask,
+    stored: &mut StoredMessage<'_>,
+    look_up_before: Option<Timestamp>,
+) -> Attempt {
     if !is_new {
         return Attempt::Retry;
     }
     match stored.time().await {
+        // A chat that is uploaded again has a new archived time, and the messages of before.
+        Ok(time) if look_up_before.is_some_and(|before| time.min(task.archived_time) < before) => Attempt::Retry,
         Ok(time) if !Outcome::may_have_expired(time, task.archived_time, Timestamp::now()) => Attempt::First,
         Ok(_) | Err(_) => Attempt::Retry,
     }

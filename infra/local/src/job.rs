@@ -67,6 +67,36 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// Returns whether the functions of this job read the tasks of another one as its own functions do.
+    pub fn can_process_tasks_of(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Sample { .. }, Self::Sample { .. }) | (Self::Webhooks { .. }, Self::Webhooks { .. }) => true,
+            (Self::Many { items, now }, Self::Many { items: earlier, now: at }) => items >= earlier && now == at,
+            (Self::Export { zone, date_order, .. }, Self::Export { zone: earlier, date_order: order, .. }) => {
+                zone == earlier && date_order == order
+            }
+            (Self::Drop { profile, .. }, Self::Drop { profile: earlier, .. }) => profile == earlier,
+            _ => false,
+        }
+    }
+
+    /// Returns the options of `archiver local` for this job, as far as they decide how tasks are read. Each is preceded by
+    /// a space.
+    pub fn options(&self) -> String {
+        match self {
+            Self::Sample { .. } => String::new(),
+            Self::Many { items, .. } => format!(" --items {items}"),
+            Self::Export { file, owner, zone, date_order } => {
+                let order = date_order.iter().map(|order| format!(" --date-order {order}")).collect::<String>();
+                format!(" --export {} --owner {owner} --zone {zone}{order}", file.display())
+            }
+            Self::Drop { directory, .. } => format!(" --drop {}", directory.display()),
+            Self::Webhooks { .. } => " --webhooks".to_owned(),
+        }
+    }
+}
+
 /// Directories of a run.
 pub struct Directories {
     pub mail: PathBuf,
@@ -234,5 +264,30 @@ pub fn machine_options(
         timeout: Duration::from_secs(60),
         concurrency: 2,
         variables,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_processed_by_jobs_that_read_them_alike() {
+        let now = Timestamp::UNIX_EPOCH;
+        let export = |file: &str, zone: &str, order: Option<&str>| Job::Export {
+            file: file.into(),
+            owner: "ada@example.com".parse().unwrap(),
+            zone: zone.to_owned(),
+            date_order: order.map(str::to_owned),
+        };
+        let copenhagen = export("a.zip", "Europe/Copenhagen", None);
+        assert!(export("b.zip", "Europe/Copenhagen", None).can_process_tasks_of(&copenhagen));
+        assert!(!export("b.zip", "America/New_York", None).can_process_tasks_of(&copenhagen));
+        assert!(!export("a.zip", "Europe/Copenhagen", Some("month-day-year")).can_process_tasks_of(&copenhagen));
+        assert!(!Job::Sample { now }.can_process_tasks_of(&copenhagen));
+        assert!(Job::Sample { now }.can_process_tasks_of(&Job::Sample { now }));
+        let many = |items| Job::Many { items, now };
+        assert!(many(3).can_process_tasks_of(&many(2)) && !many(2).can_process_tasks_of(&many(3)));
+        assert_eq!(copenhagen.options(), " --export a.zip --owner ada@example.com --zone Europe/Copenhagen");
     }
 }

@@ -67,7 +67,7 @@ impl UserMapFile {
         let Some(cached) = cache.as_mut() else { return Err(not_read()) };
         let map = cached.map.as_ref().map_err(|errors| refused(errors.clone()))?;
         if !cached.accepted {
-            self.accept(&cached.record).await?;
+            self.accept(&cached.record, cached.etag.as_ref()).await?;
             info!(numbers = map.len(), "user map accepted");
             map.warnings().iter().for_each(|warning| warn!(%warning, "user map"));
             cached.accepted = true;
@@ -86,12 +86,12 @@ impl UserMapFile {
     }
 
     /// Compares the map with the one that was used last, and records it as the last used one.
-    async fn accept(&self, record: &UserMapRecord) -> Result<(), Failure> {
+    async fn accept(&self, record: &UserMapRecord, etag: Option<&ETag>) -> Result<(), Failure> {
         // If two functions start at the same time, both record the same map, and the second finds the record of the
         // first.
         const ATTEMPTS: u32 = 3;
         for _ in 0..ATTEMPTS {
-            if self.try_accept(record).await? {
+            if self.try_accept(record, etag).await? {
                 return Ok(());
             }
         }
@@ -99,8 +99,20 @@ impl UserMapFile {
         Err(Failure::Transient { detail, after: None })
     }
 
+    /// Checks that the file is still the version that was read: an operator may have replaced it, and confirmed the other one.
+    async fn check_unchanged(&self, etag: Option<&ETag>) -> Result<(), Failure> {
+        match self.store.get_if_changed(&self.key, etag, UserMap::MAX_BYTES as u64).await.map_err(store_failure)? {
+            Changed::No => Ok(()),
+            Changed::Missing if etag.is_none() => Ok(()),
+            Changed::Missing | Changed::Yes(_) => {
+                let detail = "the user map has changed since it was read".to_owned();
+                Err(Failure::Transient { detail, after: None })
+            }
+        }
+    }
+
     /// Tries to accept the map once. Returns `false` if another invocation has written the record meanwhile.
-    async fn try_accept(&self, record: &UserMapRecord) -> Result<bool, Failure> {
+    async fn try_accept(&self, record: &UserMapRecord, etag: Option<&ETag>) -> Result<bool, Failure> {
         let key = keys::USER_MAP_RECORD;
         let object = self.store.get(key, UserMapRecord::MAX_BYTES).await.map_err(store_failure)?;
         let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
@@ -114,6 +126,7 @@ impl UserMapFile {
         if last.as_ref() == Some(record) {
             return Ok(true);
         }
+        self.check_unchanged(etag).await?;
         let bytes = serde_json::to_vec(record).map_err(|error| configuration(error.to_string()))?;
         let put = Put { key, bytes: bytes.into(), content_type: "application/json", sha256: None };
         let condition = object.as_ref().map_or(Condition::Absent, |object| Condition::Unchanged(&object.etag));
@@ -135,4 +148,36 @@ fn configuration(detail: String) -> Failure {
 
 fn not_read() -> Failure {
     Failure::Transient { detail: "the user map was not read".to_owned(), after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_fake::{Aws, BUCKET};
+
+    use super::*;
+
+    /// An operator uploads and confirms another map after this process has read the file and before it compares it.
+    #[tokio::test]
+    async fn map_that_was_replaced_meanwhile_is_not_recorded() {
+        let aws = Aws::start().await;
+        let store = Store::new(aws.config(), BUCKET.to_owned());
+        let write = async |rows: &str| {
+            let bytes = format!("phone,email\n{rows}").into_bytes().into();
+            let put = Put { key: keys::USER_MAP, bytes, content_type: "text/csv", sha256: None };
+            store.put(put, Condition::Always).await.unwrap();
+        };
+        write("+4520123456,ada@example.com\n+4520123457,bob@example.com\n").await;
+        let file = UserMapFile::new(store.clone(), keys::USER_MAP.to_owned(), None);
+        let Changed::Yes(read) = store.get_if_changed(keys::USER_MAP, None, 1 << 20).await.unwrap() else {
+            panic!("there is no map")
+        };
+        let map = UserMap::parse(&read.bytes, None).unwrap();
+        let record = UserMapRecord::of(&map, Some(&read.bytes));
+        write("+4520123456,ada@example.com\n").await;
+        let accepted = file.accept(&record, Some(&read.etag)).await;
+        assert!(matches!(accepted, Err(Failure::Transient { .. })), "{accepted:?}");
+        assert_eq!(aws.object(keys::USER_MAP_RECORD), None, "the earlier map would have to be confirmed again");
+        file.refresh().await.unwrap();
+        assert!(aws.object(keys::USER_MAP_RECORD).is_some());
+    }
 }

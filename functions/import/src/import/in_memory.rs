@@ -210,7 +210,9 @@ async fn item_of_another_stack_is_looked_up_before_it_is_filed() {
     let second = SignedDuration::from_secs(1);
     for (before, expected) in [(-second, Attempt::First), (second, Attempt::Retry)] {
         let mut test = Test::with([Ok(()), Ok(())]).await;
-        test.import.look_up_before = Some(test.task.archived_time + before);
+        let message_time = test.task.message_time.unwrap();
+        test.task.archived_time = message_time + SignedDuration::from_hours(1);
+        test.import.look_up_before = Some(message_time + before);
         assert_eq!(test.deliver().await.ok(), Some(Next::Done));
         assert_eq!(*test.fake.attempts.lock().unwrap(), [expected, expected]);
     }

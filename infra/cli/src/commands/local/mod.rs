@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use ledger::totals::Counters;
 use local::{
     drop,
-    event_source::Depth,
+    event_source::{Depth, depth},
     job::{Directories, FOLDER, Job, SourceServer, binaries_beside, machine_options, source},
     logged_errors::LoggedErrors,
     machine::{Fetched, Machine},
@@ -100,17 +100,28 @@ const STALL_LIMIT: Duration = Duration::from_secs(180);
 /// The run could not process every item; nothing is lost, and the next run continues.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's own output")]
 pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
+    let earlier = Directories::of_earlier_run(&arguments.state).ok().map(|(_, job)| job);
     let directories = Directories::under(&arguments.state)?;
     let job = job(&arguments, &directories)?;
     let binaries = match &arguments.binaries {
         Some(binaries) => binaries.clone(),
         None => binaries_beside()?,
     };
-    directories.save_job(&job)?;
     eprintln!("Starting S3, SQS and Secrets Manager on this machine (ministack) …");
     // The source's server is dropped after the machine that reads from it.
     let (server, variables, mailboxes) = source(&job, &directories).await?;
     let machine = Machine::start(machine_options(&arguments.ministack, &directories, binaries, variables)).await?;
+    if let Some(earlier) = earlier.filter(|earlier| !job.can_process_tasks_of(earlier))
+        && let waiting @ 1.. = waiting_tasks(&machine).await?
+    {
+        machine.stop().await?;
+        bail!(
+            "an earlier run left tasks ({waiting}), which this run would process with another source or time zone: finish the \
+             earlier run first (archiver local{}), or use another directory (--state)",
+            earlier.options()
+        );
+    }
+    directories.save_job(&job)?;
     let store = Store::new(machine.cloud.config(), machine.resources.bucket.clone());
     for mailbox in &mailboxes {
         std::fs::create_dir_all(directories.mail.join(mailbox.as_str())).context("making a mailbox")?;
@@ -150,6 +161,16 @@ pub async fn run(arguments: LocalArguments) -> anyhow::Result<()> {
         bail!("{items_in_flight} items have neither an outcome nor a dead letter");
     }
     Ok(())
+}
+
+/// Returns the number of tasks that a function processes by its source; those of import have everything.
+async fn waiting_tasks(machine: &Machine) -> anyhow::Result<u64> {
+    let resources = &machine.resources;
+    let mut waiting = 0;
+    for queue in resources.receive.iter().chain([&resources.convert]) {
+        waiting += depth(&machine.cloud, queue).await?.total();
+    }
+    Ok(waiting)
 }
 
 fn job(arguments: &LocalArguments, directories: &Directories) -> anyhow::Result<Job> {

@@ -240,7 +240,15 @@ impl Reconciled {
                         }
                         _ => {
                             seen.record(item, ItemState::Open(u32::try_from(open.len()).unwrap_or(u32::MAX)));
-                            open.push(OpenItem { run: id.clone(), first: here, listed, recent, again: Vec::new() });
+                            let newest = listed.archived_at();
+                            open.push(OpenItem {
+                                run: id.clone(),
+                                first: here,
+                                listed,
+                                recent,
+                                newest,
+                                again: Vec::new(),
+                            });
                         }
                     }
                 }
@@ -256,6 +264,8 @@ impl Reconciled {
                         Some(ItemState::Open(at)) => {
                             if let Some(open) = open.get_mut(at as usize) {
                                 open.again.extend(here);
+                                open.newest = open.newest.max(listed.archived_at());
+                                open.recent |= recent;
                             }
                         }
                         Some(ItemState::Filed { copies, counts_at }) if counts_at.is_some() && counts_at == here => {

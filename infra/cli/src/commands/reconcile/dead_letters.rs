@@ -147,13 +147,13 @@ impl DiscardedCopies {
     }
 
     /// Returns whether a discarded copy is that of the item's present dead letter, not of an earlier failure.
-    /// `last_listed`: start of the last run that listed the item.
+    /// `last_listed`: start of the last run that listed the item, and the archived time of its newest version.
     pub(super) async fn cover(
         &self,
         store: &Store,
         item: ItemHash,
         outcome: Option<&Outcome>,
-        last_listed: Timestamp,
+        last_listed: (Timestamp, Option<Timestamp>),
     ) -> Result<bool, StoreError> {
         for key in self.0.get(&item).into_iter().flatten() {
             let Some(object) = store.get(key, COPY_MAX_BYTES).await? else { continue };
@@ -178,14 +178,17 @@ struct Discarded {
 }
 
 impl Discarded {
-    fn covers(&self, outcome: Option<&Outcome>, last_listed: Timestamp) -> bool {
+    fn covers(&self, outcome: Option<&Outcome>, (last_listed, newest): (Timestamp, Option<Timestamp>)) -> bool {
         let failure = outcome.and_then(|outcome| outcome.dead_letter);
         let recorded = outcome.and_then(|outcome| outcome.dead_letter_source.as_ref());
         match (failure, recorded) {
             // The outcome is written before the dead letter is sent. A message that SQS has moved keeps its id.
             (Some(failure), Some(recorded)) => {
                 let sent_after = self.failed_at.is_some_and(|at| at.as_millisecond() >= recorded.at.as_millisecond());
-                self.message_id == recorded.message || self.stage == Some(failure.stage) && sent_after
+                // A later version has a task of its own, which is processed.
+                let is_newest =
+                    recorded.archived_time.is_none_or(|failed| newest.is_none_or(|newest| newest <= failed));
+                is_newest && (self.message_id == recorded.message || self.stage == Some(failure.stage) && sent_after)
             }
             // An earlier release did not record the message id.
             (Some(failure), None) => self.stage == Some(failure.stage),
@@ -227,13 +230,26 @@ mod tests {
     #[test]
     fn discard_covers_its_own_dead_letter_and_not_a_later_failure() {
         let first = discarded("message", 10, 20);
-        assert!(first.covers(Some(&dead_letter(Some(("task", 10)))), at(0)));
-        assert!(!first.covers(Some(&dead_letter(Some(("task", 30)))), at(0)), "it failed again after the discard");
+        assert!(first.covers(Some(&dead_letter(Some(("task", 10)))), (at(0), None)));
+        assert!(
+            !first.covers(Some(&dead_letter(Some(("task", 30)))), (at(0), None)),
+            "it failed again after the discard"
+        );
         let moved = discarded("task", 5, 20);
-        assert!(moved.covers(Some(&dead_letter(Some(("task", 10)))), at(0)), "SQS moved the message itself");
+        assert!(moved.covers(Some(&dead_letter(Some(("task", 10)))), (at(0), None)), "SQS moved the message itself");
         let other_stage = Discarded { stage: Some(Stage::Convert), ..first.clone() };
-        assert!(!other_stage.covers(Some(&dead_letter(Some(("task", 10)))), at(0)));
-        assert!(first.covers(Some(&dead_letter(None)), at(0)), "an outcome of an earlier release");
+        assert!(!other_stage.covers(Some(&dead_letter(Some(("task", 10)))), (at(0), None)));
+        assert!(first.covers(Some(&dead_letter(None)), (at(0), None)), "an outcome of an earlier release");
+    }
+
+    #[test]
+    fn discard_does_not_cover_a_version_that_was_listed_later() {
+        let discarded = discarded("message", 10, 20);
+        let mut outcome = dead_letter(Some(("task", 10)));
+        outcome.dead_letter_source.as_mut().unwrap().archived_time = Some(at(5));
+        assert!(discarded.covers(Some(&outcome), (at(6), Some(at(5)))));
+        assert!(!discarded.covers(Some(&outcome), (at(6), Some(at(6)))), "its task is lost if it has no dead letter");
+        assert!(discarded.covers(Some(&outcome), (at(6), None)), "the time cannot be read");
     }
 
     #[test]
@@ -241,8 +257,8 @@ mod tests {
         let moved = discarded("task", 5, 20);
         let begun = Outcome::new("WA-1".parse().unwrap());
         for outcome in [None, Some(&begun)] {
-            assert!(moved.covers(outcome, at(10)));
-            assert!(!moved.covers(outcome, at(30)), "a later run has queued it again");
+            assert!(moved.covers(outcome, (at(10), None)));
+            assert!(!moved.covers(outcome, (at(30), None)), "a later run has queued it again");
         }
     }
 

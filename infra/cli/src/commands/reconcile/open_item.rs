@@ -14,6 +14,8 @@ pub(super) struct OpenItem {
     pub(super) listed: Listed,
     /// `true` if `fetch` may not have queued the item yet.
     pub(super) recent: bool,
+    /// The latest archived time with which a run listed the item: its newest version.
+    pub(super) newest: Option<Timestamp>,
     /// Further runs that listed the item.
     pub(super) again: Vec<RunIndex>,
 }

@@ -35,11 +35,17 @@ impl QueueState {
             None => 0,
         };
         // In the order of processing: a task is on the import queue before it leaves the convert queue.
-        let mut busy = false;
-        for url in [&connection.queues.convert, &connection.queues.import] {
-            busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
-        }
+        let is_busy = async || -> Result<bool, ReconcileError> {
+            let mut busy = false;
+            for url in [&connection.queues.convert, &connection.queues.import] {
+                busy |= queues.depth(url).await?.iter().any(|count| *count > 0);
+            }
+            Ok(busy)
+        };
+        let was_busy = is_busy().await?;
         let dead_letters = QueuedDeadLetters::read(connection).await?;
+        // Again: a replay moves a dead letter back to one of the two queues.
+        let busy = was_busy || is_busy().await?;
         let kept_since = connection.outcomes_kept_since(Timestamp::now());
         Ok(Self {
             busy,
@@ -70,7 +76,7 @@ impl QueueState {
             EntryState::InDeadLetterQueue(reason())
         } else if self.busy || is_leased || open.recent || !self.dead_letters.complete {
             EntryState::InFlight
-        } else if self.discards.cover(store, hash, outcome, open.last_listed(runs)).await? {
+        } else if self.discards.cover(store, hash, outcome, (open.last_listed(runs), open.newest)).await? {
             EntryState::Discarded(reason())
         } else if outcome.is_none() {
             state_without_outcome(open.last_listed(runs), open.listed.archived_at(), self.kept_since)
