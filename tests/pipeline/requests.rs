@@ -8,7 +8,7 @@ use std::sync::{
 use anyhow::Context;
 use aws::s3::{Condition, Put, Store};
 use harness::{
-    ItemSource, MailSystem, Pipeline,
+    ItemSource, MailSystem, Pace, Pipeline,
     fault_proxy::{ConnectionFault, FaultProxy},
 };
 use jiff::Timestamp;
@@ -40,7 +40,9 @@ async fn user_map_is_read_once_per_batch() -> anyhow::Result<()> {
     assert_eq!(pipeline.copies()?.values().sum::<usize>(), 60);
     let batches = pipeline.machine.function(Step::Import).usage().invocations;
     assert!(batches < 60, "each batch had one item");
-    assert_eq!(reads.load(Ordering::SeqCst), batches);
+    // A process that records the map as used last reads it once more before: usually one, and several if they start together.
+    let more = reads.load(Ordering::SeqCst) - batches;
+    assert!((1..=Pace::default().concurrency as u64).contains(&more), "{more} reads more than {batches} batches");
     Ok(())
 }
 
