@@ -314,7 +314,7 @@ mod tests {
         for (subjects, count) in [(json!("4520123457"), 1), (json!([true]), 1), (json!([]), 0)] {
             let captured = changed(|item| item["event"] = json!({"action": "left", "subjects": subjects}));
             let event = captured.ok().and_then(|captured| captured.item.event);
-            assert_eq!(event.map(|event| event.subjects.len()), Some(count), "nobody else may have left");
+            assert_eq!(event.map(|event| event.subjects.len()), Some(count), "the sender has not left");
         }
     }
 

@@ -195,7 +195,7 @@ fn fit(value: &mut Value, shape: &'static Shape, path: &str, found: &mut Anomali
                 } else if fits {
                     return true;
                 }
-                // A participant who cannot be read is one all the same: nobody else may take that place.
+                // An unreadable participant keeps its place: an empty list has a meaning of its own.
                 let is_person = is_participant(shape);
                 if is_person {
                     *value = json!({});
