@@ -81,12 +81,15 @@ impl Outcome {
 
     /// Records a dead letter: Leased or Unleased → DeadLettered. Waiting stays until the wait is over. `source` is the
     /// queue message that becomes the dead letter. A dead letter of convert decides no attempt of import: an expired lease
-    /// still names the import task that is retried.
-    pub fn dead_letter(&mut self, stage: Stage, reason: Reason, source: DeadLetterSource) {
+    /// still names the import task that is retried. An attempt reads the item as its source has it now, so a failure is that
+    /// of every version so far: the archived time never goes back, for example if an older dead letter is replayed.
+    pub fn dead_letter(&mut self, stage: Stage, reason: Reason, mut source: DeadLetterSource) {
         let is_kept = |lease: &Lease| stage == Stage::Convert || lease.waiting && lease.until > source.at;
         self.lease = self.lease.take().filter(is_kept);
         self.replayed = false;
         self.dead_letter = Some(DeadLettered { stage, reason });
+        let earlier = self.dead_letter_source.as_ref().and_then(|earlier| earlier.archived_time);
+        source.archived_time = source.archived_time.max(earlier);
         self.dead_letter_source = Some(source);
     }
 
@@ -212,6 +215,16 @@ mod tests {
         outcome.acquire("replay".into(), later(60));
         outcome.complete();
         assert_eq!((outcome.state(now()), outcome.dead_letter_source), (LeaseState::Complete, None));
+    }
+
+    #[test]
+    fn replay_of_an_older_dead_letter_keeps_the_newest_version() {
+        let mut outcome = outcome();
+        let failed = |archived_time| DeadLetterSource::new("m".into(), source().run, archived_time, now());
+        for (archived_time, newest) in [(now(), now()), (later(60), later(60)), (now(), later(60))] {
+            outcome.dead_letter(Stage::Import, Reason::Unmapped, failed(archived_time));
+            assert_eq!(outcome.dead_letter_source.as_ref().unwrap().archived_time, Some(newest));
+        }
     }
 
     #[test]

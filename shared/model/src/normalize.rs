@@ -240,11 +240,13 @@ fn is_participant(shape: &Shape) -> bool {
 /// Reads a participant that is given as a text: a WhatsApp id, an e-mail address, a phone number or a name.
 fn participant(text: &str) -> Value {
     let trimmed = text.trim();
-    let domain = trimmed.rsplit_once('@').map(|(_, domain)| domain);
+    let at = trimmed.rsplit_once('@');
     let is_number =
         || Participant { phone: Some(trimmed.to_owned()), ..Participant::default() }.phone_digits().is_some();
-    match domain {
-        Some("s.whatsapp.net" | "c.us" | "lid") => json!({ "whatsappId": trimmed }),
+    match at {
+        Some((_, Participant::PHONE_JID_DOMAIN | "lid")) => json!({ "whatsappId": trimmed }),
+        // WhatsApp Web's name of the same domain.
+        Some((local, "c.us")) => json!({ "whatsappId": format!("{local}@{}", Participant::PHONE_JID_DOMAIN) }),
         Some(_) if trimmed.parse::<MailboxAddress>().is_ok() => json!({ "email": trimmed }),
         None if is_number() => json!({ "phone": trimmed }),
         _ => json!({ "name": text }),

@@ -24,7 +24,7 @@ pub struct Participant {
 
 impl Participant {
     /// The domain of JIDs whose local part is a phone number.
-    const PHONE_JID_DOMAIN: &str = "s.whatsapp.net";
+    pub(crate) const PHONE_JID_DOMAIN: &str = "s.whatsapp.net";
 
     /// Returns the digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, or else
     /// from a JID that contains a number. `None` if there is no number, or if it has fewer than 5 digits or contains

@@ -97,20 +97,22 @@ impl Record {
     }
 
     fn is_archived_later(&self, source: &DeadLetterSource) -> bool {
-        let archived_time: Option<Timestamp> = serde_json::from_value(self.member("archived_time")).ok();
+        let [archived_time] = self.members(["archived_time"]);
+        let archived_time: Option<Timestamp> = serde_json::from_value(archived_time).ok();
         archived_time.zip(source.archived_time).is_some_and(|(own, recorded)| own > recorded)
     }
 
     /// Returns the item and the run, as far as the body can be parsed.
     pub fn item_and_run(&self) -> (Option<ItemId>, Option<RunId>) {
         // Each member separately: an invalid run must not hide a valid item.
-        (serde_json::from_value(self.member("item")).ok(), serde_json::from_value(self.member("run")).ok())
+        let [item, run] = self.members(["item", "run"]);
+        (serde_json::from_value(item).ok(), serde_json::from_value(run).ok())
     }
 
-    /// Returns a member of the body; null if it is missing.
-    fn member(&self, name: &str) -> serde_json::Value {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
-        body.get(name).cloned().unwrap_or_default()
+    /// Returns members of the body; null for one that is missing.
+    fn members<const N: usize>(&self, names: [&str; N]) -> [serde_json::Value; N] {
+        let mut body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        names.map(|name| body.get_mut(name).map(serde_json::Value::take).unwrap_or_default())
     }
 
     /// Returns the key of the record's item, for logs: an item's id may be personal data, its key is not.

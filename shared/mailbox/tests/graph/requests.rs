@@ -42,7 +42,7 @@ async fn lookup_costs_two_requests_or_four_for_an_unproven_address() {
     };
     assert_eq!(requests(BOB).await, [Kind::UserByName, Kind::FolderSearch]);
     assert_eq!(requests(BOB).await, [], "cached for ten minutes");
-    assert_eq!(requests("nobody@example.com").await, [Kind::UserByName, Kind::UserSearch]);
+    assert_eq!(requests("absent@example.com").await, [Kind::UserByName, Kind::UserSearch]);
     let unproven = [Kind::UserByName, Kind::UserSearch, Kind::FolderSearch, Kind::GroupSearch];
     assert_eq!(requests("named@example.com").await, unproven);
 }

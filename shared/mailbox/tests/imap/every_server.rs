@@ -186,9 +186,9 @@ async fn server_that_ignores_the_named_mailbox_gets_no_copy() {
 async fn login_without_a_personal_namespace_is_no_mailbox() {
     let [_, server, _] = AnyServer::each(None);
     let imap = server.imap();
-    let nobody = WITHOUT_MAILBOX.parse().unwrap();
-    assert_eq!(imap.find(&nobody).await.unwrap(), None);
-    let mailbox = Mailbox { id: WITHOUT_MAILBOX.to_owned(), address: nobody.clone(), primary: nobody };
+    let absent = WITHOUT_MAILBOX.parse().unwrap();
+    assert_eq!(imap.find(&absent).await.unwrap(), None);
+    let mailbox = Mailbox { id: WITHOUT_MAILBOX.to_owned(), address: absent.clone(), primary: absent };
     let error = imap.file(&mailbox, &message("1", 0), Attempt::First).await.unwrap_err();
     assert!(matches!(error, MailboxError::NoMailbox { .. }), "{error:?}");
 

@@ -30,18 +30,18 @@ async fn address_of_another_domain_needs_no_request() {
 #[tokio::test]
 async fn rejected_login_is_confirmed_by_the_probe_mailbox() {
     let server = server();
-    let nobody = WITHOUT_MAILBOX.parse().unwrap();
+    let absent = WITHOUT_MAILBOX.parse().unwrap();
     // Without a probe mailbox the item waits.
-    assert!(setup(&imap(&server).find(&nobody).await.unwrap_err()).contains("user map"));
+    assert!(setup(&imap(&server).find(&absent).await.unwrap_err()).contains("user map"));
 
     let mut config = config(&server.host());
     config.probe = Some(ADA.parse().unwrap());
     let secrets = SecretStore::with(MASTER_PASSWORD, None);
     let imap = imap_with(config, secrets.clone());
-    assert_eq!(imap.find(&nobody).await.unwrap(), None);
+    assert_eq!(imap.find(&absent).await.unwrap(), None);
 
     server.set_master_password(ADA, "another").unwrap();
-    let error = imap.find(&nobody).await.unwrap_err();
+    let error = imap.find(&absent).await.unwrap_err();
     assert!(setup(&error).contains("probe"), "{error}");
     assert!(!error.to_string().contains('@'));
 }

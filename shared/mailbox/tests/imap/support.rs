@@ -18,7 +18,7 @@ pub(crate) const ADA: &str = "ada@example.com";
 /// Another user of the same server.
 pub(crate) const BOB: &str = "bob@example.com";
 /// An address without a mailbox, in a domain of the server.
-pub(crate) const WITHOUT_MAILBOX: &str = "nobody@example.com";
+pub(crate) const WITHOUT_MAILBOX: &str = "absent@example.com";
 /// The archive folder.
 pub(crate) const FOLDER: &str = "WhatsApp Archiver";
 

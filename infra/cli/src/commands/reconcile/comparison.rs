@@ -373,8 +373,7 @@ impl Reconciled {
                 };
                 let state = queue_state.entry_state(store, runs, &open, outcome.as_ref()).await?;
                 open.report_entries(runs, outcome.as_ref(), state, &mut report);
-                let OpenItem { run, listed, .. } = open;
-                self.count(state, (run, listed), outcome.as_ref());
+                self.count(state, open.into_newest(), outcome.as_ref());
                 processed.extend(key.filter(|_| deep_check.is_some()).zip(outcome));
             }
             if let Some(deep_check) = &mut deep_check {

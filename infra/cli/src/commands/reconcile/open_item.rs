@@ -21,6 +21,17 @@ pub(super) struct OpenItem {
 }
 
 impl OpenItem {
+    /// Returns the run and the entry to queue the item with: its newest version. A dead letter of an earlier version would not
+    /// account for the newest one.
+    pub(super) fn into_newest(mut self) -> (RunId, Listed) {
+        if self.newest > self.listed.archived_at()
+            && let Some(newest) = self.newest
+        {
+            self.listed.archived_time = newest.to_string().into();
+        }
+        (self.run, self.listed)
+    }
+
     /// Returns the start of the last run that lists the item.
     pub(super) fn last_listed(&self, runs: &Runs) -> Timestamp {
         let all = self.again.iter().chain(&self.first).filter_map(|at| at.run(runs));
@@ -47,5 +58,28 @@ impl OpenItem {
                 report(&ManifestEntry { run, outcome: None, state: EntryState::ListedAgain(copies(outcome)), ..entry });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn item_is_queued_with_its_newest_version() {
+        let open = |listed: &str, newest: Option<&str>| OpenItem {
+            run: "r-1".parse().unwrap(),
+            first: None,
+            listed: Listed { item: json!("WA-1"), archived_time: json!(listed) },
+            recent: false,
+            newest: newest.map(|time| time.parse().unwrap()),
+            again: Vec::new(),
+        };
+        let queued = |listed, newest| open(listed, newest).into_newest().1.archived_time;
+        assert_eq!(queued("2026-11-21T10:00:00Z", Some("2026-11-22T10:00:00Z")), "2026-11-22T10:00:00Z");
+        assert_eq!(queued("2026-11-21T10:00:00.000Z", Some("2026-11-21T10:00:00Z")), "2026-11-21T10:00:00.000Z");
+        assert_eq!(queued("yesterday", None), "yesterday");
     }
 }
