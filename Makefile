@@ -184,8 +184,8 @@ $(STAMPS)/template: template.yaml infra/deploy/delivery.yaml .cfnlintrc.yaml .ch
 	@$(call install,.venv-$*,$<)
 
 define install
-	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "Python 3.10 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	echo "Installing $(2) into $(1)"
 	"$(PYTHON)" -m venv $(1) || { echo "Python's venv is needed; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	# The list names all that is needed, so no dependency is resolved. Python compiles a module when it is first imported; to compile

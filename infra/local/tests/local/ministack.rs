@@ -96,9 +96,11 @@ async fn ministack_reports_why_it_cannot_start() {
     );
     running.stop().await.unwrap();
 
-    let program = directory.path().join("dies");
-    std::fs::write(&program, "#!/bin/sh\necho no memory left\nexit 5\n").unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = directory.path().join("ministack");
+    for path in [&program, &directory.path().join("uvicorn")] {
+        std::fs::write(path, "#!/bin/sh\necho no memory left\nexit 5\n").unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
     let error = Ministack::start(&MinistackOptions { program, ..options }).await.err().expect("it dies");
     let MinistackError::Exited { status, log_tail } = &error else { panic!("{error}") };
     assert_eq!((status.code(), log_tail.as_str()), (Some(5), "no memory left"));
