@@ -51,7 +51,6 @@ run: ## run the whole system on this machine with a sample; or with EXPORT=chat.
 test: ## run all tests; the first run installs their tools with apt-get
 	+@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-deploy/.installed .venv-dev/.installed tests/fakes/sqs/node_modules/.package-lock.json $(READERS) binaries tools
 	@$(WITH_TEST_TOOLS) $(CARGO) nextest run --workspace --locked
-	@$(CARGO) test --workspace --locked --doc --quiet
 
 .PHONY: test-unit
 test-unit: .venv-dev/.installed ## run the tests of each crate's logic: no network, no servers, no apt-get

@@ -5,19 +5,6 @@
 //! and a file above 3 MB is uploaded in pieces and in order. Where the documentation of a limit is ambiguous, the
 //! stricter reading applies. Tests script faults with [`Fault`]. Nothing sleeps without
 //! [`GraphFake::set_latency`]: a request that has to wait does so at a [`Gate`].
-//!
-//! ```
-//! # async fn example() -> std::io::Result<()> {
-//! use graph_fake::{Fault, GraphFake, Kind, On, Refusal, User};
-//!
-//! let graph = GraphFake::start().await?;
-//! graph.add(User::new("ada@example.com").alias("lovelace@example.com"));
-//! graph.fault(On::kind(Kind::MessageCreate), Fault::Refuse(Refusal::new(503, "ErrorServerBusy")));
-//! // … a client files something at graph.url() …
-//! assert!(graph.messages("ada@example.com").is_empty());
-//! # Ok(())
-//! # }
-//! ```
 
 mod connection;
 mod fault;

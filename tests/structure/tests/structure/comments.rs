@@ -1,4 +1,4 @@
-//! Checks the summaries of doc comments.
+//! Checks doc comments: their summaries, and that none has code, which no test would run.
 
 use std::{fs, path::Path};
 
@@ -15,8 +15,8 @@ fn summary<'a>(line: &'a str, before: &str) -> Option<&'a str> {
     text(line).filter(|_| is_first)
 }
 
-#[test]
-fn doc_comment_begins_with_no_question_word() {
+/// Returns the lines of all source files that match, each with its place. The first argument of `matches` is the line before.
+fn found(mut matches: impl FnMut(&str, &str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for directory in ["functions", "infra", "shared", "tests"] {
@@ -26,15 +26,45 @@ fn doc_comment_begins_with_no_question_word() {
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
             let lines = std::iter::once("").chain(text.lines()).zip(text.lines()).enumerate();
-            let questions = lines.filter(|(_, (before, line))| {
-                summary(line, before).is_some_and(|text| QUESTION_WORDS.iter().any(|word| text.starts_with(word)))
-            });
-            found.extend(questions.map(|(at, (_, line))| format!("{}:{}: {}", file.display(), at + 1, line.trim())));
+            let matching = lines.filter(|(_, (before, line))| matches(before, line));
+            found.extend(matching.map(|(at, (_, line))| format!("{}:{}: {}", file.display(), at + 1, line.trim())));
         }
     }
+    found
+}
+
+#[test]
+fn doc_comment_begins_with_no_question_word() {
+    let found = found(|before, line| {
+        summary(line, before).is_some_and(|text| QUESTION_WORDS.iter().any(|word| text.starts_with(word)))
+    });
     assert!(
         found.is_empty(),
         "doc comments must say what the item is (\"Number of …\") or does (\"Returns whether …\"):\n{}",
         found.join("\n")
     );
+}
+
+/// `make test` runs no doc tests: to look for them in every crate takes as long as many tests.
+#[test]
+fn doc_comment_has_no_code_that_no_test_runs() {
+    // A block ends with a bare fence, so every second fence of a file begins one. rustdoc compiles a block without a language.
+    let mut is_open = false;
+    let found = found(|before, line| {
+        let text = |line: &str| {
+            let line = line.trim_start();
+            line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(|text| text.trim().to_owned())
+        };
+        let Some(doc) = text(line) else {
+            is_open = false;
+            return false;
+        };
+        if text(before).is_none() {
+            is_open = false;
+        }
+        let Some(language) = doc.strip_prefix("```") else { return false };
+        is_open = !is_open;
+        is_open && !["text", "sh"].contains(&language)
+    });
+    assert!(found.is_empty(), "show the code in a test, or name the language text or sh:\n{}", found.join("\n"));
 }
