@@ -38,6 +38,8 @@ pub enum OrderEvidence {
     Chronology,
     /// The numbers allow several orders, and the configuration names this one.
     Configured,
+    /// A few lines decide, which may be pasted text: another order explains nearly all dates as well. An assumption.
+    FewLines,
     /// The numbers allow several orders, and dates are written in the style of one country's phones. An assumption.
     Style,
     /// Nothing distinguishes the orders, so the day is assumed to be first, as in most countries.
@@ -56,7 +58,7 @@ pub struct DayOrder {
 impl DayOrder {
     /// Returns whether the order is only an assumption.
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self.evidence, OrderEvidence::Style | OrderEvidence::Default)
+        matches!(self.evidence, OrderEvidence::FewLines | OrderEvidence::Style | OrderEvidence::Default)
     }
 }
 
@@ -185,8 +187,10 @@ impl Reading {
                 readings.push((reading.faults(heads, months, limits), place, reading));
             }
         }
+        // Lines of another phone that somebody has pasted must not decide the dates of all others.
+        let few = few_lines(heads.len());
         let invalid = readings.iter().map(|(faults, ..)| faults.invalid).min().unwrap_or_default();
-        readings.retain(|(faults, ..)| faults.invalid == invalid);
+        readings.retain(|(faults, ..)| faults.invalid <= invalid + few);
         // The years decide the calendar: a later calendar is chosen only if the earlier ones have more faults.
         let calendar = readings.first().map_or(Calendar::Gregorian, |(.., reading)| reading.calendar);
         readings.retain(|(.., reading)| reading.calendar == calendar);
@@ -198,7 +202,7 @@ impl Reading {
             DateOrder::YearDayMonth => true,
             _ => false,
         };
-        readings.sort_by_key(|(faults, place, reading)| (faults.unlikely, rare(reading), *place));
+        readings.sort_by_key(|(faults, place, reading)| (faults.all(), rare(reading), *place));
         let Some((best, _, reading)) = readings.first().copied() else {
             return (Self { order: orders[0], calendar }, OrderEvidence::Default);
         };
@@ -206,17 +210,25 @@ impl Reading {
         if possible == 1 {
             return (reading, OrderEvidence::Numbers);
         }
-        if let Some(order) = configured
-            && let Some((.., reading)) = readings.iter().find(|(.., reading)| reading.order == order)
-        {
+        // A configured order decides if all dates are possible with it, whatever the chronology says; if a few are
+        // impossible, only if nothing else speaks against it.
+        let agrees = |faults: &Faults| faults.invalid == invalid || faults.all() <= best.all() + few;
+        let is_configured =
+            |(faults, _, reading): &&(Faults, usize, Self)| Some(reading.order) == configured && agrees(faults);
+        if let Some((.., reading)) = readings.iter().find(is_configured) {
             return (*reading, OrderEvidence::Configured);
         }
-        let tied: Vec<Self> = readings
-            .iter()
-            .filter(|(faults, _, other)| faults.unlikely == best.unlikely && !rare(other))
-            .map(|(.., reading)| *reading)
-            .collect();
+        // What few lines say about the chronology decides nothing; a date that is impossible is stronger evidence.
+        let likely: Vec<_> =
+            readings.iter().filter(|(faults, _, other)| faults.all() <= best.all() + few && !rare(other)).collect();
+        let fewest = likely.iter().map(|(faults, ..)| faults.invalid).min().unwrap_or_default();
+        let tied: Vec<Self> =
+            likely.iter().filter(|(faults, ..)| faults.invalid == fewest).map(|(.., other)| *other).collect();
         if tied.len() <= 1 {
+            let reading = tied.first().copied().unwrap_or(reading);
+            if likely.len() > 1 {
+                return (reading, OrderEvidence::FewLines);
+            }
             // `2024-02-03` has the month before the day in all countries.
             let sure = usual == 1 && !rare(&reading);
             return (reading, if sure { OrderEvidence::Numbers } else { OrderEvidence::Chronology });
@@ -224,7 +236,8 @@ impl Reading {
         let american = tied.iter().find(|reading| reading.order == DateOrder::MonthDayYear);
         match american {
             Some(reading) if is_american(heads) => (*reading, OrderEvidence::Style),
-            _ => (reading, OrderEvidence::Default),
+            // The day is first.
+            _ => (tied[0], OrderEvidence::Default),
         }
     }
 
@@ -252,6 +265,17 @@ impl Reading {
 struct Faults {
     invalid: usize,
     unlikely: usize,
+}
+
+impl Faults {
+    fn all(self) -> usize {
+        self.invalid + self.unlikely
+    }
+}
+
+/// Returns the number of lines that do not decide how all dates of a file are read. In a short file each line counts.
+fn few_lines(lines: usize) -> usize {
+    (lines / 100).max(2).min(lines / 10)
 }
 
 /// The first and last possible day of a message.

@@ -337,7 +337,7 @@ impl Export {
         Captured::from_value(value, id)
     }
 
-    /// Notes for the mail's reader item_chat how the export was read.
+    /// Returns the notes for the mail's reader about how the export was read.
     fn notes(&self, message: Option<&Message>, content: &Content) -> Vec<String> {
         let mut notes = Vec::new();
         if self.chat.day_order.is_ambiguous() {

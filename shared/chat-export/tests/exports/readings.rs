@@ -177,6 +177,40 @@ fn impossible_time_is_rejected_with_the_read_value() {
     }
 }
 
+/// A chat of eleven days in March, and of the first twelve days in December, each day with several messages.
+fn days(month: u8, days: u8) -> String {
+    let line = |day| (0..9).map(move |minute| format!("{day:02}/{month:02}/2025, 10:0{minute} - Ada: x\n"));
+    (1..=days).flat_map(line).collect()
+}
+
+#[test]
+fn pasted_lines_do_not_decide_the_order_of_all_dates() {
+    let pasted = |line: &str, chat: String| chat.replacen("02/", &format!("{line} - Eve: I agree\n02/"), 1);
+    let order = |chat: &str, configured: Option<&str>| {
+        let configured = Settings { date_order: configured.map(|word| word.parse().unwrap()), ..settings() };
+        let order = read_as("a.txt", chat.as_bytes().to_vec(), None, &configured).unwrap().day_order();
+        (order.order, order.evidence)
+    };
+    // With the month first only the pasted lines are possible, and with the day first all others are.
+    for line in ["12/25/2024, 22:00", "12/25/2024, 22:00 - Eve: first\n12/26/2024, 22:00"] {
+        let chat = pasted(line, days(3, 11));
+        let (dmy, evidence) = order(&chat, None);
+        assert_eq!(dmy, DateOrder::DayMonthYear, "{line}: {evidence:?}");
+        assert_ne!(evidence, OrderEvidence::Numbers, "{line}");
+        assert_eq!(order(&chat, Some("dmy")), (DateOrder::DayMonthYear, OrderEvidence::Configured), "{line}");
+    }
+    // All dates are possible with both orders; with the day first, the pasted one goes back.
+    let chat = pasted("02/11/2025, 10:00", days(12, 12));
+    assert_eq!(order(&chat, None), (DateOrder::DayMonthYear, OrderEvidence::Default));
+    // Many lines decide, whatever is configured.
+    let american = days(3, 11) + &"03/25/2025, 10:00 - Ada: x\n".repeat(9);
+    assert_eq!(order(&american, Some("dmy")).0, DateOrder::MonthDayYear);
+    // A few lines after the twelfth are no proof, but the only evidence.
+    let european = days(3, 12) + "13/03/2025, 10:00 - Ada: x\n";
+    let (dmy, evidence) = order(&european, None);
+    assert_eq!((dmy, evidence), (DateOrder::DayMonthYear, OrderEvidence::FewLines));
+}
+
 #[test]
 fn ambiguous_dates_follow_style_or_configuration() {
     let american = "2/2/24, 2:51\u{202f}AM - Ada: x\n2/4/24, 10:02\u{202f}PM - Bo: y\n";
