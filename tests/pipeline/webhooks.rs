@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
+use cloud_api::Channel;
 use harness::{ACCESS_TOKEN, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{
@@ -12,6 +13,7 @@ use local::{
 use mail_parser::{MessageParser, MimeHeaders};
 use model::{Sha256, keys};
 use serde_json::{Value, json};
+use source::cloud_api::WebhookTask;
 
 use crate::{
     command_line::{archiver_command, run},
@@ -368,6 +370,85 @@ async fn report_lists_sent_messages_without_content() -> anyhow::Result<()> {
     assert_eq!((&sent["count"], &sent["messages"][0]["item"]), (&json!(1), &json!(item_id(ADA_NUMBER, CLIENT, 922))));
     let (_, out, _) = run_archiver(&pipeline, &["report"]).await?;
     assert!(out.contains("The content of 1 sent message was not captured"), "{out}");
+    Ok(())
+}
+
+/// Each number has another state. The webhooks are of earlier days, except for the history that is in progress.
+#[tokio::test]
+async fn report_and_doctor_list_incomplete_histories() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
+    let queue = pipeline.machine.resources.receive.clone().context("no queue")?;
+    let part = |chunk: (Value, Value, Value)| {
+        let (phase, order, progress) = chunk;
+        json!({"metadata": {"phase": phase, "chunk_order": order, "progress": progress}, "threads": []})
+    };
+    let history = |number: &str, part: &Value| {
+        let value = json!({"messaging_product": "whatsapp", "history": [part],
+            "metadata": {"display_phone_number": ADA_NUMBER, "phone_number_id": number}});
+        let entry = json!([{"id": "900100200300400", "changes": [{"field": "history", "value": value}]}]);
+        json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
+    };
+    let complete = [
+        part((json!(1), json!(2), json!(60))),
+        part((json!("0"), json!("1"), json!("20"))),
+        part((json!(2), json!(3), json!(100))),
+    ];
+    let lacking = [
+        part((json!(0), json!(1), json!(20))),
+        part((json!(1), json!(4), json!(100))),
+        part((json!(1), json!(2), json!(60))),
+    ];
+    let declined = [json!({"errors": [{"code": 2_593_109, "title": "History sharing is turned off"}]})];
+    let earlier = Timestamp::now() - SignedDuration::from_hours(30);
+    let receive = async |number: &str, parts: &[Value]| {
+        for part in parts {
+            let body = history(number, part);
+            let webhook = Sha256::of(&body);
+            pipeline.put(&keys::webhook_body(earlier, &webhook), body).await?;
+            let task = WebhookTask { v: 1, received: earlier, webhook, channel: Channel::Meta, part: None };
+            pipeline.send(&queue, &task.to_json()).await?;
+        }
+        pipeline.store_events().await
+    };
+    receive("7001", &complete).await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    let (exit_code, out, error) = run_archiver(&pipeline, &["report", "--json"]).await?;
+    let report: Value = serde_json::from_str(&out).context(error)?;
+    assert!(report.get("incomplete_histories").is_none(), "a complete history is listed: {out}");
+    receive("7002", &lacking).await?;
+    receive("7003", &declined).await?;
+    // In progress, and sent twice.
+    for _ in 0..2 {
+        sender.deliver(&history("7004", &lacking[0])).await?;
+    }
+    pipeline.store_events().await?;
+    let keys = pipeline.keys(keys::HISTORIES).await?;
+    assert!(keys.len() == 8 && keys.iter().all(|key| !key.contains(ADA_NUMBER) && !key.contains("/700")), "{keys:?}");
+    let directory = tempfile::tempdir()?;
+    let page = directory.path().join("report.html").display().to_string();
+    let (code, out, error) = run_archiver(&pipeline, &["report", "--json", "--html", &page]).await?;
+    assert_eq!(code, exit_code, "{out}{error}");
+    let report: Value = serde_json::from_str(&out).context(error)?;
+    let listed = report["incomplete_histories"].as_array().context("no histories")?;
+    let states = |listed: &[Value]| -> Vec<_> {
+        listed.iter().map(|one| (one["phone_number_id"].clone(), one["state"].clone())).collect()
+    };
+    assert_eq!(states(listed), [(json!("7002"), json!("incomplete")), (json!("7003"), json!("declined"))]);
+    assert_eq!(listed[0]["missing"], json!([{"first": 3, "last": 3}]));
+    assert_eq!((&listed[0]["progress"], &listed[1]["code"]), (&json!(100), &json!(2_593_109)));
+    assert_eq!(listed[0]["last_received"].as_str().and_then(|at| at.parse().ok()), Some(earlier));
+    let (_, out, _) = run_archiver(&pipeline, &["report"]).await?;
+    let page = std::fs::read_to_string(&page)?;
+    for text in ["The histories of 2 phones are incomplete or declined", "progress 100 %, missing: chunk 3"] {
+        assert!(out.contains(text) && page.contains(text), "{text}: {out}");
+    }
+    let doctor = run_doctor(&pipeline, &[], &[], &["histories of phones", "7002"]).await?;
+    assert!(doctor.contains("warning  histories of phones"), "{doctor}");
+    assert!(
+        doctor.contains("1 complete, 1 in progress, 1 declined, 1 incomplete") && doctor.contains("7002: "),
+        "{doctor}"
+    );
     Ok(())
 }
 

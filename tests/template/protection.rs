@@ -257,7 +257,7 @@ fn outcomes_and_manifests_expire_together() {
         let expiring = rules.filter(|rule| rule["ExpirationInDays"] == json!({"Ref": "OutcomeDays"}));
         expiring.filter_map(|rule| rule["Prefix"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
-    assert_eq!(rules("365"), [keys::OUTCOMES, keys::PROCESSED, keys::RUNS, keys::DISCARDED]);
+    assert_eq!(rules("365"), [keys::OUTCOMES, keys::PROCESSED, keys::HISTORIES, keys::RUNS, keys::DISCARDED]);
     assert!(rules("0").is_empty(), "by default the objects expire");
     assert_eq!(template.section("Parameters")["OutcomeDays"]["Default"], 0);
 }

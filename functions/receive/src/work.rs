@@ -8,10 +8,10 @@ use std::{
 use async_trait::async_trait;
 use aws::sqs::Queue;
 use cloud_api::{
-    AccountEvent, Channel, EventKind, Malformed, Origin, PayloadPath, Webhook, aws_entries, count_events, entries,
-    events_from,
+    AccountEvent, Channel, EventKind, HistoryEntries, Malformed, Origin, PayloadPath, Webhook, aws_entries,
+    count_events, entries, events_from, history_entries,
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use model::{Failure, Reason, Stage, TASK_VERSION, keys::ProcessedPart};
 use runtime::metrics::{self, Metric};
@@ -144,9 +144,29 @@ impl Receive {
         }
         let part = task.part.unwrap_or(WebhookPart { first: 0, count, total: None });
         self.write(webhook, task, part).await?;
+        // Once for each body: by the task of its first events, after them.
+        if part.first == 0 {
+            self.histories(webhook, task).await?;
+        }
         let end = part.first.saturating_add(part.count).min(count);
         let proof = ProcessedPart { webhook: task.webhook, first: part.first, end, total: count };
         self.capture.processed(task.received, &proof).await.map_err(from_source)
+    }
+
+    /// Records which chunks of phones' histories a body contains.
+    async fn histories(&self, webhook: &Webhook, task: &WebhookTask) -> Result<(), Failure> {
+        let HistoryEntries { entries, unreadable } = history_entries(webhook);
+        if unreadable > 0 {
+            warn!(
+                webhook = task.webhook.short_hex(),
+                unreadable,
+                "webhook has parts of a history without a number or a valid chunk: whether it is complete cannot be checked"
+            );
+        }
+        let written = stream::iter(entries)
+            .map(|entry| async move { self.capture.history(&entry, task.received, task.webhook).await });
+        let written = written.buffer_unordered(CONCURRENT_EVENTS).try_collect::<()>().await;
+        written.map_err(from_source)
     }
 
     /// Queues a task for each part of a body.

@@ -5,6 +5,7 @@
 //!
 //! * [`signature_matches`] authenticates the sender of a body.
 //! * [`entries`] (Meta) and [`aws_entries`] (AWS) parse the envelope, [`events`] splits the webhook into events.
+//! * [`history_entries`] reads which chunks of a phone's history a webhook contains.
 //! * [`Variants`] holds the copies of one event, [`item`] creates an item from them.
 
 mod aws;
@@ -12,6 +13,7 @@ mod content;
 mod envelope;
 mod event;
 mod events;
+mod history;
 mod item;
 mod json;
 mod media;
@@ -25,6 +27,7 @@ pub use aws::aws_entries;
 pub use envelope::{Channel, Origin, StoredEvent};
 pub use event::{AccountEvent, Event, EventKind, StatusWord};
 pub use events::{count_events, events, events_from};
+pub use history::{HistoryEntries, HistoryEntry, history_entries};
 pub use item::{CapturedFile, EVIDENCE_ID, EVIDENCE_NAME, MissingFile, file_place, item};
 pub use media::{MediaReference, sha256};
 pub use signature::{AppSecret, header_matches, signature_matches};

@@ -176,6 +176,52 @@ pub fn unrecognized(received: Timestamp, key: &ItemKey) -> String {
     format!("{}{key}.json", unrecognized_day(received))
 }
 
+/// The records of the histories of phones, by the hash of the number's id.
+pub const HISTORIES: &str = "histories/";
+
+/// What a record says about the history of a phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HistoryRecord {
+    /// A chunk was received.
+    Chunk {
+        /// The phase: messages of the last day, of 90 days, or of 180 days.
+        phase: u32,
+        /// WhatsApp's number of the chunk.
+        chunk: u32,
+        /// Percentage of the history that WhatsApp had sent with this chunk.
+        progress: u32,
+    },
+    /// WhatsApp sends no history.
+    Declined {
+        /// Code of WhatsApp's error; 0 if it has none.
+        code: u32,
+    },
+}
+
+/// Returns the key of a record of the history of a phone.
+pub fn history(phone_number_id: &str, record: &HistoryRecord) -> String {
+    let number = Sha256::of(phone_number_id.as_bytes()).short_hex();
+    match record {
+        HistoryRecord::Chunk { phase, chunk, progress } => {
+            format!("{HISTORIES}{number}/{phase}-{chunk}-{progress}.json")
+        }
+        HistoryRecord::Declined { code } => format!("{HISTORIES}{number}/declined-{code}.json"),
+    }
+}
+
+/// Reads the key of a record: the hash of the number's id, and the record. `None` for a key of another form.
+pub fn history_record(key: &str) -> Option<(&str, HistoryRecord)> {
+    let (number, name) = key.strip_prefix(HISTORIES)?.split_once('/')?;
+    let name = name.strip_suffix(".json")?;
+    if let Some(code) = name.strip_prefix("declined-") {
+        return Some((number, HistoryRecord::Declined { code: code.parse().ok()? }));
+    }
+    let mut parts = name.split('-');
+    let mut part = || parts.next()?.parse().ok();
+    let record = HistoryRecord::Chunk { phase: part()?, chunk: part()?, progress: part()? };
+    parts.next().is_none().then_some((number, record))
+}
+
 /// The files of the messages of webhooks.
 pub const MEDIA: &str = "media/";
 

@@ -2,10 +2,10 @@
 
 use cloud_api::{
     AppSecret, CapturedFile, Channel, EventKind, MissingFile, Origin, PayloadPath, StoredEvent, Variants, Webhook,
-    aws_entries, entries, events, item, signature_matches,
+    aws_entries, entries, events, history_entries, item, signature_matches,
 };
 use jiff::Timestamp;
-use model::{ItemError, ItemJson, Sha256};
+use model::{ItemError, ItemJson, Sha256, keys};
 use ring::hmac;
 
 const APP_SECRET: &str = "app-secret-for-tests";
@@ -63,6 +63,10 @@ fn assert_evidence_in_body(webhook: &Webhook, body: &[u8]) {
 /// Asserts that every event has a stable id, and that every item can be read with and without its file.
 fn assert_events_readable(webhook: &Webhook) {
     let captured_file = CapturedFile::Stored { bytes: 1, sha256: Sha256::of(b"x"), other: None };
+    for entry in history_entries(webhook).entries {
+        let key = keys::history(&entry.phone_number_id, &entry.record);
+        assert_eq!(keys::history_record(&key).map(|(_, record)| record), Some(entry.record), "the key of a chunk");
+    }
     let again = events(webhook);
     for (event, again) in events(webhook).zip(again) {
         assert!(event.id == again.id && event.json == again.json, "the same event gave different ids");

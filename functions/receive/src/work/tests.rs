@@ -1,7 +1,10 @@
 use aws::s3::{Condition, Put, Store};
 use aws_fake::{Aws, BUCKET, QUEUE};
 use jiff::SignedDuration;
-use model::{ItemId, Sha256, keys};
+use model::{
+    ItemId, Sha256,
+    keys::{self, HistoryRecord},
+};
 use serde_json::{Value, json};
 use source::cloud_api::{AwsMedia, MediaApi};
 
@@ -87,6 +90,55 @@ async fn large_body_is_split_and_every_file_is_queued() {
         let bodies = aws.keys(keys::WEBHOOKS);
         assert!(proofs.iter().all(|part| keys::webhook_of_body(&bodies[0]) == Some(part.webhook)));
     }
+}
+
+/// A chunk of a phone's history with this number of messages.
+fn history_chunk(count: usize) -> Value {
+    let mut entry = pictures(count);
+    let value = &mut entry["changes"][0]["value"];
+    let messages = value["messages"].take();
+    value["history"] = json!([{"metadata": {"phase": 1, "chunk_order": 2, "progress": 55},
+        "threads": [{"id": "447700900123", "messages": messages}]}]);
+    entry["changes"][0]["field"] = json!("history");
+    entry
+}
+
+/// The record follows the first events, and is no event: proofs and tasks have the numbers of earlier releases.
+#[tokio::test]
+async fn chunk_of_a_history_is_recorded_once() {
+    let record = keys::history("700", &HistoryRecord::Chunk { phase: 1, chunk: 2, progress: 55 });
+    for count in [1, EVENTS_PER_TASK + 1] {
+        let aws = Aws::start().await;
+        let (receive, _) = receive(&aws);
+        let task = stored(&receive, history_chunk(count)).await.to_json();
+        if count == 1 {
+            aws.fail(Some("events/"));
+            let failed = work(&receive, task.clone()).await;
+            assert!(matches!(failed, Err(Failure::Transient { .. })) && aws.keys(keys::HISTORIES).is_empty());
+            aws.fail(None);
+        }
+        for _ in 0..2 {
+            work(&receive, task.clone()).await.unwrap();
+        }
+        let parts: Vec<_> = aws.messages().into_iter().filter(|task| task.contains("part")).collect();
+        assert_eq!((parts.is_empty(), aws.keys(keys::HISTORIES).is_empty()), (count == 1, count > 1));
+        for part in parts {
+            work(&receive, part).await.unwrap();
+        }
+        assert_eq!(aws.keys(keys::HISTORIES).join(" "), record);
+        let proofs = aws.keys(keys::PROCESSED).into_iter().filter_map(|key| keys::processed_part(&key));
+        assert!(proofs.map(|part| part.total).all(|total| total == count));
+    }
+}
+
+#[tokio::test]
+async fn webhook_is_not_processed_while_its_chunk_is_not_recorded() {
+    let aws = Aws::start().await;
+    let (receive, _) = receive(&aws);
+    let task = stored(&receive, history_chunk(1)).await.to_json();
+    aws.fail(Some(keys::HISTORIES));
+    assert!(matches!(work(&receive, task).await, Err(Failure::Transient { .. })));
+    assert!(aws.keys(keys::PROCESSED).is_empty());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod coexistence;
 mod groups_and_calls;
+mod histories;
 mod hostile;
 mod messages;
 mod orders;

@@ -2,7 +2,9 @@
 //! and from AWS.
 
 use aws::s3::{Condition, Put, Store, Written};
-use cloud_api::{Completeness, Event, EventKind, MAX_BODY_BYTES, Origin, StatusWord, StoredEvent, late_id};
+use cloud_api::{
+    Completeness, Event, EventKind, HistoryEntry, MAX_BODY_BYTES, Origin, StatusWord, StoredEvent, late_id,
+};
 use jiff::Timestamp;
 use model::{
     ItemId, Sha256,
@@ -12,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     copies::{COPY_LIMIT, copies},
-    objects::{Awaited, OBJECT_LIMIT, Processed, Received, SentStatus, Unrecognized, VERSION, read, write},
+    objects::{Awaited, History, OBJECT_LIMIT, Processed, Received, SentStatus, Unrecognized, VERSION, read, write},
 };
 use crate::{SourceError, inbox::unavailable};
 
@@ -66,6 +68,17 @@ impl Capture {
             }
             EventKind::Account(_) | EventKind::Contact | EventKind::Unknown => Ok(()),
         }
+    }
+
+    /// Records that a chunk of the history of a phone was received, or that WhatsApp sends none. The record of the first
+    /// webhook is kept.
+    ///
+    /// # Errors
+    /// [`SourceError::Unavailable`] or [`SourceError::Configuration`]: the webhook's task must be retried.
+    pub async fn history(&self, entry: &HistoryEntry, received: Timestamp, body: Sha256) -> Result<(), SourceError> {
+        let HistoryEntry { phone_number_id, record } = entry;
+        let object = History { v: VERSION, phone_number_id: phone_number_id.clone(), received, body };
+        self.create(&keys::history(phone_number_id, record), &object).await
     }
 
     /// Records that the events of a part of a body are written. Without this record `archiver reconcile` reports the body.

@@ -7,6 +7,7 @@ mod account;
 mod capture;
 mod copies;
 mod files;
+mod histories;
 mod listing;
 mod media;
 mod media_task;
@@ -23,6 +24,7 @@ use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 pub use self::{
     account::{MetaAccount, SubscribedApp},
     capture::Capture,
+    histories::{Histories, History, HistoryState, MissingChunks, histories},
     media::{
         AccessToken, AwsMedia, DEFAULT_GRAPH_URL, GraphUrl, GraphUrlError, MediaApi, MediaFetcher, MediaOutcome,
         MetaMedia, SecretToken,

@@ -46,6 +46,18 @@ pub(super) struct Unrecognized {
     pub(super) body: Sha256,
 }
 
+/// `histories/<hash>/<phase>-<chunk>-<progress>.json` or `histories/<hash>/declined-<code>.json`: a chunk of the history of a
+/// phone was received, or WhatsApp sends none. Its name says which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct History {
+    pub(super) v: u32,
+    /// Meta's id of the number. Not a phone number.
+    pub(super) phone_number_id: String,
+    pub(super) received: Timestamp,
+    /// Digest of the body that contains the chunk.
+    pub(super) body: Sha256,
+}
+
 /// `processed/<day>/<digest>-<first>-<end>-<total>.json`: the events of a part of a body are written. Its name says all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Processed {

@@ -10,7 +10,7 @@ use http_client::{Http, read};
 use jiff::{SignedDuration, Timestamp};
 use model::keys;
 use secrecy::{ExposeSecret, SecretString};
-use source::cloud_api::DEFAULT_GRAPH_URL;
+use source::cloud_api::{DEFAULT_GRAPH_URL, History, HistoryState, histories};
 
 use super::{
     finding::Finding,
@@ -30,6 +30,7 @@ const SETTINGS: &str = "receive's settings";
 const SECRET: &str = "webhooks' secret";
 const URL: &str = "webhooks' URL";
 const LAST: &str = "last webhook";
+const HISTORIES: &str = "histories of phones";
 
 /// Variables of receive that select the channel of webhooks, and `SOURCE`, without which this process's own variables
 /// are not used.
@@ -44,10 +45,14 @@ const RESPONSE_MAX_BYTES: usize = 4096;
 /// Time without a webhook after which the alarm `webhooks-missing` is raised.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
+/// Time after its last chunk after which a history is not in progress any more. It can be requested for 24 hours after the
+/// number was connected.
+const HISTORY_MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+
 /// Number of days that are searched for the last webhook. Meta repeats a webhook for 7 days.
 const DAYS_SEARCHED: i64 = 8;
 
-/// Checks the settings, the secret, the URL, the subscriptions and the last webhook.
+/// Checks the settings, the secret, the URL, the subscriptions, the last webhook, and the histories of phones.
 pub(super) async fn check(connection: &Connection, ministack: &Path, account: Option<&str>) -> Vec<Finding> {
     let variables = match settings::of(connection, Part::Receive, VARIABLES, ministack).await {
         Ok(variables) => variables,
@@ -110,6 +115,7 @@ pub(super) async fn check(connection: &Connection, ministack: &Path, account: Op
         findings.extend(topic::check(&connection.config, topic, queue.as_deref()).await);
     }
     findings.push(last);
+    findings.push(phone_histories(&connection.store).await);
     findings
 }
 
@@ -176,6 +182,48 @@ async fn verified(connection: &Connection, secret: &HashMap<String, SecretString
     }
 }
 
+/// Checks whether the history of each phone arrived completely.
+async fn phone_histories(store: &Store) -> Finding {
+    match histories(store).await {
+        Ok(found) => history_finding(found.complete, &found.others, Timestamp::now()),
+        Err(error) => Finding::not_ok(
+            HISTORIES,
+            error.to_string(),
+            "allow these credentials s3:ListBucket and s3:GetObject on the bucket",
+        ),
+    }
+}
+
+fn history_finding(complete: u64, others: &[History], now: Timestamp) -> Finding {
+    if complete == 0 && others.is_empty() {
+        return Finding::skipped(HISTORIES, "no phone has sent a history");
+    }
+    let is_incomplete = |history: &&History| matches!(history.state, HistoryState::Incomplete { .. });
+    let (incomplete, declined): (Vec<_>, Vec<_>) = others.iter().partition(is_incomplete);
+    let (ended, in_progress): (Vec<_>, Vec<_>) =
+        incomplete.into_iter().partition(|history| now.duration_since(history.last) > HISTORY_MAX_AGE);
+    let mut detail = format!(
+        "{complete} complete, {} in progress, {} declined, {} incomplete",
+        in_progress.len(),
+        declined.len(),
+        ended.len()
+    );
+    for history in ended.iter().take(MAX_HISTORIES) {
+        let last = history.last;
+        detail += &format!("\n{}: {} (last chunk {last:.0})", history.phone_number_id, history.state);
+    }
+    if ended.len() > MAX_HISTORIES {
+        detail += "\narchiver report lists all of them";
+    }
+    if ended.is_empty() { Finding::ok(HISTORIES, detail) } else { Finding::warning(HISTORIES, detail, INCOMPLETE) }
+}
+
+/// Limit of histories that the finding names.
+const MAX_HISTORIES: usize = 20;
+
+const INCOMPLETE: &str = "older messages of these numbers (Meta's ids) may not be archived. Request the history again, or connect the number \
+    again: see \"When the history of a phone is incomplete\" in infra/runbook/compliance.md";
+
 /// Finds the newest body of a webhook, and the bodies of its day and of as many days before as are needed for the other
 /// checks: shortly after midnight, a day has few.
 async fn last(store: &Store) -> (Finding, Vec<Listed>) {
@@ -207,3 +255,38 @@ async fn last(store: &Store) -> (Finding, Vec<Listed>) {
 
 const SUBSCRIBE: &str = "write a message to one of the numbers. If none comes, subscribe Meta's app to the WhatsApp Business Account and to \
     its fields, or make the topic of SocialTopicArn the event destination in AWS End User Messaging Social";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Verdict;
+
+    #[test]
+    fn incomplete_history_is_a_warning_after_a_day() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let history = |hours, state| History {
+            phone_number_id: "700800900100200".to_owned(),
+            state,
+            last: now - SignedDuration::from_hours(hours),
+        };
+        let incomplete = |hours| history(hours, HistoryState::Incomplete { progress: 55, missing: Vec::new() });
+        let declined = history(48, HistoryState::Declined { code: 2_593_109 });
+        for (complete, others, verdict, detail) in [
+            (0, vec![], Verdict::Skipped, "no phone"),
+            (2, vec![declined.clone()], Verdict::Ok, "2 complete, 0 in progress, 1 declined, 0 incomplete"),
+            (0, vec![incomplete(24)], Verdict::Ok, "0 complete, 1 in progress, 0 declined, 0 incomplete"),
+            (
+                1,
+                vec![declined, incomplete(23), incomplete(25)],
+                Verdict::Warning,
+                "1 complete, 1 in progress, 1 declined, 1 incomplete\n\
+                 700800900100200: incomplete: progress 55 % (last chunk 2026-11-27T11:00:00Z)",
+            ),
+        ] {
+            let finding = history_finding(complete, &others, now);
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.detail.starts_with(detail), "{finding:?}");
+            assert_eq!(finding.remedy.is_some(), verdict == Verdict::Warning);
+        }
+    }
+}

@@ -7,6 +7,7 @@ use model::{RunId, Stage};
 use serde::Serialize;
 
 use super::{
+    histories::PhoneHistory,
     period::{Period, day_of},
     sent::SentWithoutContent,
     stored_message::StoredMessageRef,
@@ -44,6 +45,9 @@ pub struct Report {
     /// Messages whose content was not captured; `None` if there are none, and for sources other than webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_without_content: Option<SentWithoutContent>,
+    /// Phones whose history is incomplete or was declined, at the time of the report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_histories: Vec<PhoneHistory>,
     /// Result of the comparison.
     #[serde(rename = "books")]
     pub reconciled: Reconciled,
@@ -280,6 +284,7 @@ impl DailyCounts {
             failures_left_out: self.failures_left_out,
             mapping,
             sent_without_content: None,
+            incomplete_histories: Vec::new(),
             reconciled,
         }
     }

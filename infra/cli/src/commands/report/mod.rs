@@ -1,6 +1,7 @@
 //! `archiver report`: counts by day what was filed and what was not, with the terms of the WhatsApp connector's log.
 
 mod daily_counts;
+mod histories;
 mod page;
 mod period;
 mod sent;
@@ -23,6 +24,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 use self::{daily_counts::DailyCounts, period::day_of};
 pub use self::{
     daily_counts::{Day, DayState, Failure, MAX_FAILURES, Report},
+    histories::{MissingChunks, PhoneHistory, PhoneHistoryState},
     period::Period,
     sent::SentWithoutContent,
     unmapped_users::{Mapping, Unmapped, UserIdentity},
@@ -67,6 +69,8 @@ pub const HELP: &str = "An item counts on the day, in UTC, on which the run that
     the period, are compared, too; a sentence names their number. \"After fan-out\" and the following columns count \
     copies, one per mailbox; \"partially imported\" counts items.\n\
     Messages that a program sends through WhatsApp's API have only statuses (SOURCE=cloud-api). They are listed and do not change the exit code.\n\
+    Phones whose history did not arrive completely, or was declined (SOURCE=cloud-api), are listed whatever the period is, an incomplete one \
+    6 hours after its last chunk. They do not change the exit code.\n\
     Senders and users without a mailbox are read from stored messages, which are kept for MimeDays; each user is listed \
     once, with the state at which the item was processed last.\n\
     Exit code: 0 when everything adds up, with or without failures: available after fan-out = imported + skipped + failed, and every \
@@ -141,7 +145,8 @@ async fn make(
         None => store.bucket().to_owned(),
     };
     let sent_without_content = sent::find(store, (from, to), connection.outcomes_kept_since(Timestamp::now())).await?;
-    Ok(Report { sent_without_content, ..counts.close(deployment, period, mapping, reconciled) })
+    let incomplete_histories = histories::find(store, Timestamp::now()).await?;
+    Ok(Report { sent_without_content, incomplete_histories, ..counts.close(deployment, period, mapping, reconciled) })
 }
 
 /// Writes the page to a temporary file in the same directory and renames it, so that the page is never incomplete and a

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{
     daily_counts::{Day, DayState, Failure, Report},
+    histories,
     sent::SentWithoutContent,
     text,
 };
@@ -40,6 +41,10 @@ struct Page<'a> {
     sent_words: String,
     sent: Vec<(String, &'a str, String)>,
     sent_left_out: u64,
+    /// The sentence about incomplete histories, or nothing.
+    histories_words: String,
+    histories: Vec<(String, &'a str, String)>,
+    histories_left_out: u64,
     /// The day after the last, which is the end of the period for `archiver reconcile`.
     until: String,
 }
@@ -138,6 +143,17 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
             .sent_without_content
             .as_ref()
             .map_or(0, |sent| sent.count.saturating_sub(MAX_ROWS as u64)),
+        histories_words: histories::sentence(&report.incomplete_histories),
+        histories: report
+            .incomplete_histories
+            .iter()
+            .take(MAX_ROWS)
+            .map(|history| {
+                let last = format!("{:.0}", history.last_received);
+                (shown(&history.phone_number_id), history.description.as_str(), last)
+            })
+            .collect(),
+        histories_left_out: left_out(report.incomplete_histories.len()),
         until: report.to.tomorrow()?.to_string(),
     };
     // Every value is sanitized where it is created; this protects values that later changes add.

@@ -4,6 +4,7 @@ use comfy_table::{Cell, CellAlignment};
 
 use super::{
     daily_counts::{Day, DayState, Failure, Report},
+    histories,
     unmapped_users::Unmapped,
 };
 use crate::text::{shown, shown_up_to, table_of};
@@ -65,6 +66,7 @@ pub(super) fn tables(report: &Report) -> String {
     text += &failures(report);
     text += &mapping(report);
     text += &sent(report);
+    text += &phone_histories(report);
     text
 }
 
@@ -203,6 +205,20 @@ fn sent(report: &Report) -> String {
     format!("\n\n{}\n{table}{}", sent.sentence(), more(left))
 }
 
+fn phone_histories(report: &Report) -> String {
+    let all = &report.incomplete_histories;
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut table = table_of(&["number (Meta's id)", "history", "last received"]);
+    for history in all.iter().take(MAX_ROWS) {
+        let last = format!("{:.0}", history.last_received);
+        table.add_row([shown(&history.phone_number_id), history.description.clone(), last]);
+    }
+    let left = all.len().saturating_sub(MAX_ROWS) as u64;
+    format!("\n\n{}\n{table}{}", histories::sentence(all), more(left))
+}
+
 /// Returns the reasons for a user's missing copies.
 pub(super) fn why(unmapped: &Unmapped) -> String {
     if unmapped.reasons.is_empty() {
@@ -259,6 +275,7 @@ mod tests {
             failures_left_out: 0,
             mapping: Default::default(),
             sent_without_content: None,
+            incomplete_histories: Vec::new(),
             reconciled: Default::default(),
         }
     }
