@@ -377,6 +377,7 @@ fn granted_prefixes_match_the_object_keys() {
         pattern(model::keys::RECEIVED),
         pattern(model::keys::STATUSES),
         pattern(model::keys::PROCESSED),
+        pattern(model::keys::HISTORIES),
         pattern(model::keys::UNRECOGNIZED),
         pattern(model::keys::MEDIA),
     ]
