@@ -301,7 +301,8 @@ mod tests {
     fn declined_history_is_superseded_by_later_chunks_only() {
         let at = |hours| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
         let declined = HistoryRecord::Declined { code: DECLINED_BY_OWNER };
-        let is_declined = Some(HistoryState::Declined { code: DECLINED_BY_OWNER });
+        let by_owner = HistoryState::Declined { code: DECLINED_BY_OWNER };
+        let is_declined = Some(by_owner.clone());
         assert_eq!(state(&[(declined, at(1))]), is_declined);
         assert_eq!(state(&[(declined, at(1)), (chunk(0, 1, 100), at(2))]), None);
         assert_eq!(state(&[(declined, at(3)), (chunk(0, 1, 100), at(2))]), is_declined);
@@ -309,6 +310,6 @@ mod tests {
         assert_eq!(begun, Some(HistoryState::Incomplete { progress: 10, missing: Vec::new() }));
         let other = state(&[(HistoryRecord::Declined { code: 7 }, at(1))]).unwrap().to_string();
         assert_eq!(other, "not sent: WhatsApp reports an error (code 7)");
-        assert!(is_declined.unwrap().to_string().contains("by the owner of the phone"));
+        assert!(by_owner.to_string().contains("by the owner of the phone"));
     }
 }
