@@ -61,7 +61,10 @@ fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
     let body = dashboard(&template, WITH_WEBHOOKS);
     for (name, id, alarm) in alarms(&template) {
         let topic = json!([{"Fn::If": ["OwnTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]);
-        assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&topic, &topic), "{name}");
+        assert_eq!(alarm["AlarmActions"], topic, "{name}");
+        // An event is reported once, so its alarm returns to OK although the problem stays: a pager would close it.
+        let reports_events = ["capture-stopped", "unrecognized-events"].contains(&name.as_str());
+        assert_eq!(alarm.get("OKActions"), (!reports_events).then_some(&topic), "{name}");
         assert!(alarm["AlarmDescription"].is_string(), "{name}");
         assert!(body.contains(&format!("${{{id}.Arn}}")), "{name} is not on the dashboard");
     }
