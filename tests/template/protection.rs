@@ -190,6 +190,27 @@ fn data_keys_and_secrets_outlive_the_stack() {
     }
 }
 
+/// After a failover the failed stack's replication still has this bucket as its destination. S3 replicates with
+/// `s3:ReplicateObject`, to which the conditions of a write do not apply.
+#[test]
+fn bucket_of_a_stack_accepts_no_replication() {
+    let template = Template::read();
+    let statements = &template.properties("BucketPolicy")["PolicyDocument"]["Statement"];
+    let denied = statements.as_array().expect("no statements").iter().find(|statement| statement["Sid"] == "NoReplicas");
+    assert_eq!(
+        denied,
+        Some(&json!({
+            "Sid": "NoReplicas", "Effect": "Deny", "Principal": "*",
+            "Action": ["s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"],
+            "Resource": {"Fn::Sub": "${Bucket.Arn}/*"},
+        }))
+    );
+    let failover = crate::runbook::read_section("deploy", "A copy in another region");
+    for step in ["`NoReplicas`", "reconcile --stack \"$STACK\" --settled --requeue"] {
+        assert!(failover.contains(step), "the section does not say {step:?}");
+    }
+}
+
 /// S3's documentation, "Enforce conditional writes": parts of a multipart upload take no such header and are excepted.
 #[test]
 fn mail_and_manifests_cannot_be_overwritten() {
