@@ -94,6 +94,10 @@ const UPDATES: &[&[(&str, &str)]] = &[
     &[("ReplicaBucketArn", ""), ("Encryption", "customer-managed"), ("AccessLogBucket", "none")],
     &[
         ("KeyArn", "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d"),
+        (
+            "EarlierKeyArns",
+            "arn:aws:kms:us-east-1:000000000000:key/4e5f6a7b,arn:aws:kms:us-east-1:000000000000:key/8c9d0e1f",
+        ),
         ("AlarmTopicArn", "arn:aws:sns:us-east-1:000000000000:alarms"),
         ("RolePath", "/archiver/"),
     ],

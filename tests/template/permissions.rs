@@ -17,6 +17,7 @@ const MARKS: &[(char, &str)] = &[
     ('¹', "FromExports"),
     ('²', "FromArchiver"),
     ('³', "HasKey"),
+    ('ᵏ', "HasEarlierKeys"),
     ('⁴', "Traced"),
     ('⁵', "ByGraph"),
     ('⁶', "ByImap"),
@@ -148,6 +149,9 @@ fn short_resource(resource: &Value) -> String {
     }
     if let Some(name) = resource["Ref"].as_str() {
         return name.to_owned();
+    }
+    if let Some(list) = resource["Fn::Split"].as_array() {
+        return short_resource(&list[1]);
     }
     let pattern = resource["Fn::Sub"].as_str().or(resource.as_str()).expect("no resource");
     let pattern = pattern.rsplit_once("${AWS::AccountId}:").map_or(pattern, |(_, name)| name);

@@ -316,14 +316,15 @@ fn rules_reject_contradicting_parameters() {
     let template = Template::read();
     let given = [("ArchiverUrl", "https://archive.example.com"), ("GraphTenantId", "t"), ("GraphClientId", "c")];
     assert_eq!(template.violations(&given), Vec::<&str>::new());
-    let cases: [(&Parameters<'_>, &str); 10] = [
+    let cases: [(&Parameters<'_>, &str); 11] = [
         (&[("ArchiverUrl", "")], "needs ArchiverUrl"),
         (&[("Source", "chat-export")], "needs ExportTimeZone"),
         (&[("Source", "cloud-api"), ("WebhookUrl", "disabled")], "WebhookUrl enabled or SocialTopicArn"),
         (&[("Source", "eml-drop"), ("EmlHeaders", "id=X-Id")], "EmlHeaders needs EmlProfile generic"),
         (&[("GraphTenantId", "")], "needs GraphTenantId"),
         (&[("AlarmTopicArn", "arn:aws:sns:r:1:t"), ("AlarmEmail", "a@example.com")], "AlarmEmail"),
-        (&[("KeyArn", "arn:aws:kms:r:1:key/k")], "Encryption customer-managed"),
+        (&[("KeyArn", "arn:aws:kms:r:1:key/k")], "KeyArn needs Encryption customer-managed"),
+        (&[("EarlierKeyArns", "arn:aws:kms:r:1:key/k")], "EarlierKeyArns needs Encryption customer-managed"),
         (&[("SubnetIds", "subnet-1")], "SecurityGroupIds"),
         (&[("SecurityGroupIds", "sg-1")], "SecurityGroupIds"),
         (&[("ReplicaBucketArn", "arn:aws:s3:::r"), ("Encryption", "customer-managed")], "Encryption aws-owned"),

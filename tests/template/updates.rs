@@ -60,6 +60,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("CatchAllMailbox", "rest@example.com"),
     ("CodeSigningConfigArn", "arn:aws:lambda:eu-west-1:1:code-signing-config:csc-0"),
     ("DefaultRegion", "DK"),
+    ("EarlierKeyArns", "arn:aws:kms:eu-west-1:123456789012:key/0"),
     ("EmlHeaders", "id=X-Other"),
     ("ExportTimeZone", "Europe/Copenhagen"),
     ("GraphClientId", "22222222-2222-3333-4444-555555555555"),
@@ -250,4 +251,30 @@ fn name_from_a_parameter_is_detected_as_a_replacement() {
     let create_only = CreateOnly::read();
     assert_eq!(resources_lost_by_change(&template, &create_only, "MailFolder"), ["ImportQueue".to_owned()].into());
     assert!(resources_lost_by_change(&template, &create_only, "LogLevel").is_empty());
+}
+
+/// Objects and messages stay under the key that they were written with.
+#[test]
+fn roles_may_decrypt_with_a_key_that_was_replaced() {
+    let template = Template::read();
+    let present = [("Source", "cloud-api"), ("Encryption", "customer-managed"), ("KeyArn", "arn:aws:kms:r:1:key/b")];
+    let changed = [&present[..], &[("EarlierKeyArns", "arn:aws:kms:r:1:key/0,arn:aws:kms:r:1:key/a")]].concat();
+    let actions = |role: &Value, parameters: &Parameters<'_>, sid: &str| {
+        let statements = template.evaluate(&role["Policies"][0]["PolicyDocument"]["Statement"], parameters);
+        let found = statements.as_array().expect("no statements").iter().find(|statement| statement["Sid"] == sid);
+        found.map(|statement| (statement["Action"].clone(), statement["Resource"].clone()))
+    };
+    let earlier = json!({"Fn::Split": [",", {"Ref": "EarlierKeyArns"}]});
+    let mut roles = 0;
+    for (id, role) in template.resources_of_type("AWS::IAM::Role") {
+        if role.get("Policies").is_none() || actions(role, &present, "Key").is_none() {
+            continue;
+        }
+        roles += 1;
+        assert_eq!(actions(role, &changed, "EarlierKeys"), Some((json!("kms:Decrypt"), earlier.clone())), "{id}");
+        assert_eq!(actions(role, &present, "EarlierKeys"), None, "{id}");
+    }
+    assert_eq!(roles, 5, "the roles of four functions and of the schedule");
+    let key = read_section("deploy", "Your own key");
+    assert!(key.contains("`EarlierKeyArns=<the present key>`"), "the section does not say how to change the key");
 }
