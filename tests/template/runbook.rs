@@ -51,6 +51,23 @@ fn runbook_pauses_the_steps_before_the_key_is_changed() {
     assert!(key.contains("kms cancel-key-deletion"), "the section does not say how to cancel the deletion of the key");
 }
 
+/// A stack of 0.1 has no `ImportState`, and an update enables a trigger that was disabled by hand: the template says so.
+#[test]
+fn runbook_keeps_import_disabled_until_outcomes_are_migrated() {
+    let upgrading = read_section("deploy", "Upgrading");
+    let (_, steps) = upgrading.split_once("**From 0.1**").expect("the section does not describe the update from 0.1");
+    let disabled = ["`ScheduleState=DISABLED`", "`ConvertState=DISABLED`", "`ImportState=DISABLED`"];
+    let deployed = ["--no-enabled", "3. `make deploy`", "archiver doctor", "archiver migrate", "exited with 0", "`ENABLED`"];
+    assert!(contains_in_order(steps, &[&disabled[..], &deployed].concat()), "a step is missing: {steps}");
+    let template = Template::read();
+    for (function, state) in [("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")] {
+        let trigger = &template.properties(function)["Events"]["Tasks"]["Properties"]["Enabled"];
+        assert_eq!(template.evaluate(trigger, &[(state, "DISABLED")]), false, "{function}");
+    }
+    let schedule = &template.properties("DailySchedule")["State"];
+    assert_eq!(schedule["Ref"], "ScheduleState");
+}
+
 #[test]
 fn runbook_describes_a_new_account_and_a_reused_name() {
     let first = read_section("deploy", "First deployment");
