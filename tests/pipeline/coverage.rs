@@ -4,7 +4,7 @@ use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::sample_source::Sample;
-use model::{RunId, RunKind, RunRecord, Window, keys};
+use model::{Cursor, RunId, RunKind, RunRecord, Window, keys};
 use serde_json::{Value, json};
 
 use crate::{reconcile::run_reconcile, report::run_json_report, sample_day::addresses};
@@ -87,6 +87,46 @@ async fn reconcile_reports_gaps_until_they_are_backfilled() -> anyhow::Result<()
     let (code, report) = run_json_report(&pipeline, &["--from", &day(120), "--to", &day(96)]).await?;
     let broken = report["does_not_add_up"].to_string();
     assert!(code == 1 && broken.contains("1 items were listed and have neither"), "{report}");
+    Ok(())
+}
+
+/// The cursor of the webhooks is past a message that was received after their last run.
+#[tokio::test]
+async fn change_of_source_leaves_a_gap_of_the_earlier_source() -> anyhow::Result<()> {
+    let sample = Sample::many(1, Timestamp::now());
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
+    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let window = Window::between(now - SignedDuration::from_hours(24), now - SignedDuration::from_hours(2))?;
+    let run = RunId::new(window.to + Window::MARGIN, RunKind::Daily, "webhooks");
+    let source = Some("cloud-api".to_owned());
+    let begun = RunRecord { source: source.clone(), ..RunRecord::begun(run.clone(), window) };
+    let record = RunRecord { complete: true, ended: Some(window.to + Window::MARGIN), ..begun };
+    let (key, cursor) = (keys::run(&run), Cursor { v: 1, archived_time: window.to, run, rest: None, source });
+    pipeline.put(&key, serde_json::to_vec(&record)?).await?;
+    pipeline.put(keys::CURSOR, serde_json::to_vec(&cursor)?).await?;
+
+    let changed = pipeline.run(&Pipeline::timer()).await?;
+    let first = changed.from.duration_since(now - Window::FIRST);
+    assert!(
+        first.as_secs() >= 0 && first.as_mins() < 5,
+        "the new source continues the other's cursor: {}",
+        changed.from
+    );
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--json"]).await?;
+    let printed: Value = serde_json::from_str(&out)?;
+    let gaps = printed["coverage"]["gaps"].as_array().context("no gaps")?;
+    let [gap] = &gaps[..] else { anyhow::bail!("there is not exactly one gap: {out}") };
+    assert_eq!((code, &gap["source"], &gap["from"]), (Some(1), &json!("cloud-api"), &json!(window.to)), "{out}");
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+    assert!(code == Some(1) && out.contains(&window.to.to_string()) && out.contains("cloud-api"), "{out}");
+    let to = window.to.to_string();
+    assert_eq!(run_reconcile(&pipeline, &["--settled", "--to", &to]).await?.0, Some(0), "the named end was fetched");
+
+    // The operator had stopped the source before its last run.
+    let last = RunRecord { last: true, ..record };
+    pipeline.put(&key, serde_json::to_vec(&last)?).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+    assert_eq!(code, Some(0), "{out}");
     Ok(())
 }
 

@@ -47,6 +47,7 @@ fn create_fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
     let resources = &pipeline.machine.resources;
     Fetch {
         source: Arc::new(source),
+        source_name: "archiver-api",
         store: pipeline.store.clone(),
         convert_queue: Queue::new(pipeline.machine.cloud.config(), resources.convert.url.clone()),
         overlap: Window::OVERLAP,

@@ -91,6 +91,7 @@ impl TestRun {
         let source = TestSource::default();
         let fetch = Fetch {
             source: Arc::new(source.clone()),
+            source_name: "archiver-api",
             store: pipeline.store.clone(),
             convert_queue: Queue::new(pipeline.machine.cloud.config(), pipeline.machine.resources.convert.url.clone()),
             overlap: DAY,

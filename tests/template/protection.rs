@@ -196,7 +196,8 @@ fn data_keys_and_secrets_outlive_the_stack() {
 fn bucket_of_a_stack_accepts_no_replication() {
     let template = Template::read();
     let statements = &template.properties("BucketPolicy")["PolicyDocument"]["Statement"];
-    let denied = statements.as_array().expect("no statements").iter().find(|statement| statement["Sid"] == "NoReplicas");
+    let denied =
+        statements.as_array().expect("no statements").iter().find(|statement| statement["Sid"] == "NoReplicas");
     assert_eq!(
         denied,
         Some(&json!({

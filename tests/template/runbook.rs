@@ -51,13 +51,36 @@ fn runbook_pauses_the_steps_before_the_key_is_changed() {
     assert!(key.contains("kms cancel-key-deletion"), "the section does not say how to cancel the deletion of the key");
 }
 
+/// Without the last run, what the source received since the run before is listed by no run.
+#[test]
+fn runbook_lists_a_source_to_its_end_before_a_change() {
+    let steps = read_section("deploy", "Changing the source");
+    let order = [
+        "1. Stop what the source receives",
+        "`ScheduleState=DISABLED`",
+        "10 minutes",
+        "invoke --function-name \"$STACK-fetch\"",
+        "--payload '{\"last\":true}'",
+        "**all** queues",
+        "**all** dead letters",
+        "archiver reconcile --stack \"$STACK\" --from",
+        "--to <the time of step 1>",
+        "6. Change `Source`",
+    ];
+    assert!(contains_in_order(&steps, &order), "a step is missing: {steps}");
+    let removing = read_section("deploy", "Removing");
+    let before = "1. Steps 1 to 5 of [Changing the source](#changing-the-source)";
+    assert!(contains_in_order(&removing, &[before, "sam delete"]), "{removing}");
+}
+
 /// A stack of 0.1 has no `ImportState`, and an update enables a trigger that was disabled by hand: the template says so.
 #[test]
 fn runbook_keeps_import_disabled_until_outcomes_are_migrated() {
     let upgrading = read_section("deploy", "Upgrading");
     let (_, steps) = upgrading.split_once("**From 0.1**").expect("the section does not describe the update from 0.1");
     let disabled = ["`ScheduleState=DISABLED`", "`ConvertState=DISABLED`", "`ImportState=DISABLED`"];
-    let deployed = ["--no-enabled", "3. `make deploy`", "archiver doctor", "archiver migrate", "exited with 0", "`ENABLED`"];
+    let deployed =
+        ["--no-enabled", "3. `make deploy`", "archiver doctor", "archiver migrate", "exited with 0", "`ENABLED`"];
     assert!(contains_in_order(steps, &[&disabled[..], &deployed].concat()), "a step is missing: {steps}");
     let template = Template::read();
     for (function, state) in [("ConvertFunction", "ConvertState"), ("ImportFunction", "ImportState")] {

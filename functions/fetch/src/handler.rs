@@ -27,7 +27,8 @@ async fn run(fetch: &Fetch, event: LambdaEvent<Value>) -> Result<Summary, FetchE
     Box::pin(fetch.run(request, &started)).await
 }
 
-/// Parses the event. A backfill has `from` and `to` (RFC 3339). Any other JSON object counts as the timer's event.
+/// Parses the event. A backfill has `from` and `to` (RFC 3339), the run before a change of the source `"last": true`. Any
+/// other JSON object counts as the timer's event.
 fn request(event: &Value) -> Result<Request, FetchError> {
     let wrong = |what: &str| FetchError::Request(what.to_owned());
     let members = event.as_object().ok_or_else(|| wrong("expected a JSON object"))?;
@@ -39,7 +40,12 @@ fn request(event: &Value) -> Result<Request, FetchError> {
         })
     };
     match (time("from")?, time("to")?) {
-        (None, None) => Ok(Request::Daily),
+        (None, None) => match members.get("last") {
+            None | Some(Value::Bool(false)) => Ok(Request::Daily),
+            Some(Value::Bool(true)) => Ok(Request::Last),
+            Some(_) => Err(wrong("`last` is neither true nor false")),
+        },
+        _ if members.contains_key("last") => Err(wrong("`last` is only for a run without `from` and `to`")),
         (Some(from), Some(to)) => Ok(Request::Backfill(Window::between(from, to)?)),
         (Some(_), None) => Err(wrong("a backfill needs `from` and `to`: `to` is missing")),
         (None, Some(_)) => Err(wrong("a backfill needs `from` and `to`: `from` is missing")),
@@ -60,12 +66,18 @@ mod tests {
             "resources": ["arn:aws:scheduler:eu-north-1:123456789012:schedule/default/fetch"], "detail": "{}"});
         assert_eq!(request(&timer).ok(), Some(Request::Daily));
         assert_eq!(request(&json!({})).ok(), Some(Request::Daily));
+        assert_eq!(request(&json!({"last": true})).ok(), Some(Request::Last));
         let backfill = request(&json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00+01:00"}));
         assert!(matches!(backfill, Ok(Request::Backfill(window)) if window.to.to_string() == "2026-11-01T23:00:00Z"));
         for (event, says) in [
             (json!({"from": "2026-11-01T00:00:00Z"}), "`to` is missing"),
             (json!({"from": "yesterday", "to": "2026-11-02T00:00:00Z"}), "`from` is not an RFC 3339 timestamp"),
             (json!({"from": "2026-11-03T00:00:00Z", "to": "2026-11-02T00:00:00Z"}), "empty"),
+            (json!({"last": "yes"}), "neither true nor false"),
+            (
+                json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "last": true}),
+                "only for a run without",
+            ),
             (json!([]), "a JSON object"),
         ] {
             let error = request(&event).unwrap_err().to_string();

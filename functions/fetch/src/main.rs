@@ -19,6 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = aws::load_config().await;
     let store = Store::new(&aws, settings.bucket);
     let fetch = Arc::new(Fetch {
+        source_name: settings.source.name(),
         source: settings.source.connect(&store, &Secrets::new(&aws)),
         store,
         convert_queue: Queue::new(&aws, settings.convert_queue_url),

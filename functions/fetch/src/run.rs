@@ -31,6 +31,9 @@ use ledger::{
 pub enum Request {
     /// From the timer: continue from the cursor.
     Daily,
+    /// From an operator who has stopped the source: continue from the cursor, and record that the source receives nothing
+    /// after this run.
+    Last,
     /// From an operator: list this window, and do not move the cursor.
     Backfill(Window),
 }
@@ -117,6 +120,8 @@ pub const METRICS: &[Metric] = &[
 pub struct Fetch {
     /// The source of the items.
     pub source: Arc<dyn Source>,
+    /// The word of `SOURCE`, which cursor and run record contain: what one source listed says nothing about another.
+    pub source_name: &'static str,
     /// The bucket with the cursor and the manifests.
     pub store: Store,
     /// The queue that receives the ids.
@@ -157,13 +162,13 @@ impl Fetch {
         let time = Time::of(started);
         let overlap = self.overlap.max(self.source.overlap());
         let kind = match request {
-            Request::Daily => RunKind::Daily,
+            Request::Daily | Request::Last => RunKind::Daily,
             Request::Backfill(_) => RunKind::Backfill,
         };
         let run = RunId::new(started.at, kind, &started.request_id);
-        let mut cursor = StoredCursor::read(&self.store).await?;
+        let mut cursor = StoredCursor::read(&self.store, self.source_name).await?;
         let (start, mut window) = match request {
-            Request::Daily => self.daily_window(&mut cursor, overlap, &run, started).await?,
+            Request::Daily | Request::Last => self.daily_window(&mut cursor, overlap, &run, started).await?,
             Request::Backfill(window) => (WindowStart::Named, window),
         };
         let queued_before = match kind {
@@ -175,6 +180,8 @@ impl Fetch {
 
         let mut record = RunRecord {
             start: Some(start),
+            source: Some(self.source_name.to_owned()),
+            last: request == Request::Last,
             overlap_seconds: (start != WindowStart::Named).then(|| overlap.as_secs()),
             cursor: if kind == RunKind::Daily { cursor.get().map(|cursor| cursor.archived_time) } else { None },
             ..RunRecord::begun(run.clone(), window)
@@ -318,7 +325,8 @@ impl Fetch {
     }
 
     /// Returns the window of a daily run. Writes the cursor before the first page is listed, so that a first run that
-    /// fails leaves no gap.
+    /// fails leaves no gap. The cursor of another source says nothing about this one, which continues where its own runs
+    /// have stopped.
     async fn daily_window(
         &self,
         cursor: &mut StoredCursor<'_>,
@@ -326,20 +334,34 @@ impl Fetch {
         run: &RunId,
         started: &Started,
     ) -> Result<(WindowStart, Window), FetchError> {
-        let start = match cursor.get() {
-            Some(Cursor { rest: Some(_), .. }) => WindowStart::Rest,
-            Some(Cursor { rest: None, .. }) => WindowStart::Cursor,
-            None => {
-                let stood = EarlierRuns::list(&self.store, None).await?.restore_cursor().await?;
-                cursor.begin(stood.unwrap_or(started.at - Window::FIRST), run).await?;
-                match stood {
-                    Some(stood) => {
+        let before = cursor.get().cloned();
+        let start = match &before {
+            Some(cursor) if !cursor.is_of_another_source(self.source_name) => {
+                if cursor.rest.is_some() {
+                    WindowStart::Rest
+                } else {
+                    WindowStart::Cursor
+                }
+            }
+            other => {
+                let stood = EarlierRuns::list(&self.store, None).await?.restore_cursor(self.source_name).await?;
+                let at = stood.unwrap_or(started.at - Window::FIRST);
+                cursor.begin(at, run).await?;
+                match (other, stood) {
+                    (Some(Cursor { source, archived_time, .. }), _) => {
+                        error!(
+                            %run, before = source.as_deref(), now = self.source_name, listed_until = %archived_time, from = %at,
+                            "SOURCE has changed: items that the earlier source received after its last run are not listed \
+                             (runbook, \"Changing the source\")"
+                        );
+                    }
+                    (None, Some(stood)) => {
                         runtime::metrics::add(Metric::CursorLost, 1);
                         error!(%run, %stood, "state/cursor.json was lost, resuming from the records of earlier runs");
-                        WindowStart::Recovered
                     }
-                    None => WindowStart::First,
+                    (None, None) => {}
                 }
+                if stood.is_some() { WindowStart::Recovered } else { WindowStart::First }
             }
         };
         // The first window begins at the cursor that was just written.

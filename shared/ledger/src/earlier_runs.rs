@@ -86,18 +86,25 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// Restores the cursor from the records of these runs; `None` if there is no daily run. Each run records a cursor that
+    /// Restores the cursor of a source from the records of these runs; `None` if there is no daily run of it. A record of an
+    /// earlier release names no source: it is of this one, unless a later run has listed another. Each run records a cursor that
     /// is not before those of the runs that ended before it began, so the newest record is enough, with those of runs that
     /// may have ended after it began. Only if no run has recorded a cursor, all records are read.
-    pub async fn restore_cursor(&self) -> Result<Option<Timestamp>, LedgerError> {
+    pub async fn restore_cursor(&self, source: &str) -> Result<Option<Timestamp>, LedgerError> {
         let daily = self.runs.iter().rev().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
         let (mut recorded, mut earliest) = (None, None::<Timestamp>);
         let mut ended_before = None::<Timestamp>;
+        let mut changed = false;
         for (run, objects) in daily {
             if ended_before.is_some_and(|before| run.began().is_some_and(|began| began < before)) {
                 break;
             }
             let record = self.read_record(objects).await?;
+            let listed = record.as_ref().and_then(|record| record.source.as_deref());
+            changed |= listed.is_some_and(|listed| listed != source);
+            if changed && listed != Some(source) {
+                continue;
+            }
             let began = match &record {
                 // Release 0.1 wrote no cursor into the record. After a complete run, everything before the end of its
                 // window is queued.
@@ -188,11 +195,13 @@ mod tests {
         }
     }
 
+    const SOURCE: &str = "eml-drop";
+
     /// Writes the record of a daily run that began at this hour of the day.
-    async fn write_run(store: &Store, hour: i64, cursor: Option<i64>) {
+    async fn write_run(store: &Store, hour: i64, cursor: Option<i64>, source: Option<&str>) {
         let at = |hour| "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hour);
         let run = RunId::new(at(hour), RunKind::Daily, &format!("request-{hour}"));
-        let record = RunRecord { run, cursor: cursor.map(at), ..record() };
+        let record = RunRecord { run, cursor: cursor.map(at), source: source.map(str::to_owned), ..record() };
         crate::manifest::write_record(store, &record).await.unwrap();
     }
 
@@ -201,15 +210,33 @@ mod tests {
         let aws = aws_fake::Aws::start().await;
         let store = Store::new(aws.config(), aws_fake::BUCKET.to_owned());
         for hour in 0..50 {
-            write_run(&store, hour, Some(hour - 1)).await;
+            write_run(&store, hour, Some(hour - 1), Some(SOURCE)).await;
         }
         // The newest one has recorded nothing.
-        write_run(&store, 50, None).await;
+        write_run(&store, 50, None, Some(SOURCE)).await;
         let read_before = aws.reads().len();
         let runs = EarlierRuns::list(&store, None).await.unwrap();
-        let restored = runs.restore_cursor().await.unwrap();
+        let restored = runs.restore_cursor(SOURCE).await.unwrap();
         assert_eq!(restored, "2026-11-23T00:00:00Z".parse().ok());
         assert_eq!(aws.reads().len() - read_before, 2, "one read for each run ever");
+    }
+
+    #[tokio::test]
+    async fn cursor_of_a_source_is_restored_from_its_own_records() {
+        let aws = aws_fake::Aws::start().await;
+        let store = Store::new(aws.config(), aws_fake::BUCKET.to_owned());
+        let restored = async |source: &str| {
+            let runs = EarlierRuns::list(&store, None).await.unwrap();
+            let day = "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap();
+            runs.restore_cursor(source).await.unwrap().map(|cursor| cursor.duration_since(day).as_hours())
+        };
+        // A record of an earlier release is of the present source.
+        write_run(&store, 10, Some(9), None).await;
+        assert_eq!((restored(SOURCE).await, restored("cloud-api").await), (Some(9), Some(9)));
+        write_run(&store, 20, Some(19), Some(SOURCE)).await;
+        assert_eq!((restored(SOURCE).await, restored("cloud-api").await), (Some(19), None));
+        write_run(&store, 30, Some(29), Some("cloud-api")).await;
+        assert_eq!((restored(SOURCE).await, restored("cloud-api").await), (Some(19), Some(29)));
     }
 
     #[test]

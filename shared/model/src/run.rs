@@ -152,9 +152,17 @@ pub struct Cursor {
     /// runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<Window>,
+    /// The source that was listed up to this time, in the word of `SOURCE`. A cursor without it is of the present source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl Cursor {
+    /// Returns whether the cursor says how far another source was listed.
+    pub fn is_of_another_source(&self, source: &str) -> bool {
+        self.source.as_deref().is_some_and(|of| of != source)
+    }
+
     /// Returns the time up to which a daily run may move the cursor that it finds. A run that continues with the rest
     /// of another window lists only that rest. Items that appeared late in the part before it must be in the overlap of
     /// the following run, so this run moves the cursor only as far as the other run would have.
@@ -162,13 +170,20 @@ impl Cursor {
         before.and_then(|cursor| cursor.rest).map_or(window.to, |rest| rest.to)
     }
 
-    /// Returns the cursor after a daily run, whose window begins at `from`, has listed everything up to `reached`.
-    /// `None` if the cursor does not move.
-    pub fn moved(before: Option<&Self>, from: Timestamp, reached: Reached, run: &RunId) -> Option<Self> {
+    /// Returns the cursor after a daily run of a source, whose window begins at `from`, has listed everything up to
+    /// `reached`. `None` if the cursor does not move.
+    pub fn moved(
+        before: Option<&Self>,
+        from: Timestamp,
+        reached: Reached,
+        (run, source): (&RunId, &str),
+    ) -> Option<Self> {
         let current = before.map_or(from, |cursor| cursor.archived_time);
         let Reached { at, limit, complete } = reached;
         let at = at.min(limit);
-        let to = |archived_time, rest| Some(Self { v: 1, archived_time, run: run.clone(), rest });
+        let to = |archived_time, rest| {
+            Some(Self { v: 1, archived_time, run: run.clone(), rest, source: Some(source.to_owned()) })
+        };
         if at > current {
             // The next run continues there, without the overlap; the overlap follows when the window is done.
             return to(at, (!complete && at < limit).then_some(Window { from: at, to: limit }));
@@ -237,19 +252,32 @@ pub struct RunRecord {
     /// The last known cursor of this run: everything before it is queued. Absent for a backfill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Timestamp>,
+    /// The source that was listed, in the word of `SOURCE`. Absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `true` if the operator has stated that the source receives nothing any more: the run by hand before `Source` is
+    /// changed. If it is complete, nothing of the source is missing after it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub last: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The origin of the beginning of a run's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WindowStart {
-    /// No earlier run: [`Window::FIRST`] before now.
+    /// No earlier run of this source: [`Window::FIRST`] before now.
     First,
     /// The cursor, minus the overlap.
     Cursor,
     /// The place at which an earlier run stopped at its deadline before it reached the cursor.
     Rest,
-    /// The cursor was lost; its last position according to the records of earlier runs, minus the overlap.
+    /// The cursor was lost, or is of another source; its last position according to the records of earlier runs of this
+    /// source, minus the overlap.
     Recovered,
     /// A backfill: chosen by the operator.
     Named,
@@ -277,6 +305,8 @@ impl RunRecord {
             overlap_seconds: None,
             cursor: None,
             reached: None,
+            source: None,
+            last: false,
         }
     }
 }
@@ -313,8 +343,16 @@ mod tests {
         text.parse().unwrap()
     }
 
+    const SOURCE: &str = "eml-drop";
+
     fn cursor(archived_time: &str) -> Cursor {
-        Cursor { v: 1, archived_time: at(archived_time), run: "r".parse().unwrap(), rest: None }
+        Cursor {
+            v: 1,
+            archived_time: at(archived_time),
+            run: "r".parse().unwrap(),
+            rest: None,
+            source: Some(SOURCE.to_owned()),
+        }
     }
 
     #[test]
@@ -344,30 +382,30 @@ mod tests {
         let limit = Cursor::limit(Some(&current), &window);
         let reached = |at, complete| Reached { at, limit, complete };
         let run: RunId = "other".parse().unwrap();
-        let nothing = Cursor::moved(Some(&current), window.from, reached(window.from, false), &run);
+        let nothing = Cursor::moved(Some(&current), window.from, reached(window.from, false), (&run, SOURCE));
         assert_eq!(nothing, None, "no page is complete");
 
         // It stops a day before the cursor: the cursor stays, and the next run continues there.
         let stopped = at("2026-11-21T12:00:00Z");
-        let first = Cursor::moved(Some(&current), window.from, reached(stopped, false), &run).unwrap();
+        let first = Cursor::moved(Some(&current), window.from, reached(stopped, false), (&run, SOURCE)).unwrap();
         assert_eq!(
             (first.archived_time, first.rest),
             (current.archived_time, Some(Window { from: stopped, to: window.to }))
         );
-        assert_eq!(Cursor::moved(Some(&first), window.from, reached(stopped, false), &run), None);
+        assert_eq!(Cursor::moved(Some(&first), window.from, reached(stopped, false), (&run, SOURCE)), None);
         let next = Window::daily(Some(&first), overlap, at("2026-11-26T07:00:00Z")).unwrap();
         assert_eq!((next.from, next.to), (stopped, at("2026-11-26T06:55:00Z")));
 
         // However far that run comes, items that appeared late before `stopped` are in the overlap of the next one.
         let limit = Cursor::limit(Some(&first), &next);
         let end = Reached { at: next.to, limit, complete: true };
-        let after = Cursor::moved(Some(&first), next.from, end, &run).unwrap();
+        let after = Cursor::moved(Some(&first), next.from, end, (&run, SOURCE)).unwrap();
         assert_eq!((after.archived_time, after.rest), (window.to, None));
         // And it leaves no rest after that: the next run would begin there, without an overlap.
         let further = Reached { at: next.to - Window::OVERLAP, limit, complete: false };
-        let after = Cursor::moved(Some(&first), next.from, further, &run).unwrap();
+        let after = Cursor::moved(Some(&first), next.from, further, (&run, SOURCE)).unwrap();
         assert_eq!((after.archived_time, after.rest), (window.to, None));
-        assert_eq!(Cursor::moved(Some(&after), next.from, further, &run), None);
+        assert_eq!(Cursor::moved(Some(&after), next.from, further, (&run, SOURCE)), None);
     }
 
     #[test]
@@ -375,7 +413,7 @@ mod tests {
         let run: RunId = "other".parse().unwrap();
         let (from, limit) = (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z"));
         let reached = |at, complete| Reached { at, limit, complete };
-        let first = Cursor::moved(None, from, reached(at("2026-11-21T08:00:00Z"), false), &run).unwrap();
+        let first = Cursor::moved(None, from, reached(at("2026-11-21T08:00:00Z"), false), (&run, SOURCE)).unwrap();
         let rest = Some(Window { from: at("2026-11-21T08:00:00Z"), to: limit });
         assert_eq!((first.archived_time, first.rest), (at("2026-11-21T08:00:00Z"), rest));
         // It continues without the overlap, and its end is the end of the first run's window.
@@ -383,18 +421,21 @@ mod tests {
         let next = Window::daily(Some(&first), two_days, at("2026-11-23T07:00:00Z")).unwrap();
         assert_eq!(next.from, first.archived_time);
         let done = Reached { at: next.to, limit: Cursor::limit(Some(&first), &next), complete: true };
-        let done = Cursor::moved(Some(&first), next.from, done, &run).unwrap();
+        let done = Cursor::moved(Some(&first), next.from, done, (&run, SOURCE)).unwrap();
         assert_eq!((done.archived_time, done.rest), (limit, None));
-        assert_eq!(Cursor::moved(None, from, reached(from, false), &run), None);
+        assert_eq!(Cursor::moved(None, from, reached(from, false), (&run, SOURCE)), None);
         let further = cursor("2026-11-22T08:00:00Z");
-        assert_eq!(Cursor::moved(Some(&further), from, reached(limit, true), &run), None);
+        assert_eq!(Cursor::moved(Some(&further), from, reached(limit, true), (&run, SOURCE)), None);
         // A completed rest is removed.
         let resting = Cursor { rest: Some(Window { from, to: limit }), ..further.clone() };
-        assert_eq!(Cursor::moved(Some(&resting), from, reached(limit, true), &run).unwrap().rest, None);
-        // A cursor of an earlier release is read, and one of this release looks the same.
+        assert_eq!(Cursor::moved(Some(&resting), from, reached(limit, true), (&run, SOURCE)).unwrap().rest, None);
+        // A cursor of an earlier release is read: it names no source, so it is of the present one.
         let written = r#"{"v":1,"archived_time":"2026-11-22T08:00:00Z","run":"r"}"#;
-        assert_eq!(serde_json::from_str::<Cursor>(written).unwrap(), further);
-        assert_eq!(serde_json::to_string(&further).unwrap(), written);
+        let earlier = Cursor { source: None, ..further.clone() };
+        assert_eq!(serde_json::from_str::<Cursor>(written).unwrap(), earlier);
+        assert!(!earlier.is_of_another_source("cloud-api"));
+        assert!(further.is_of_another_source("cloud-api") && !further.is_of_another_source(SOURCE));
+        assert_eq!(serde_json::to_string(&further).unwrap(), written.replace('}', r#","source":"eml-drop"}"#));
     }
 
     #[test]

@@ -100,6 +100,16 @@ impl SourceSettings {
         }
     }
 
+    /// Returns the word of `SOURCE`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ArchiverApi { .. } => "archiver-api",
+            Self::ChatExport { .. } => "chat-export",
+            Self::CloudApi => "cloud-api",
+            Self::EmlDrop { .. } => "eml-drop",
+        }
+    }
+
     /// Creates the source. It sends no request yet.
     pub fn connect(self, store: &Store, secrets: &Secrets) -> Arc<dyn Source> {
         match self {

@@ -9,7 +9,8 @@ use aws::{
 };
 use aws_fake::{Aws, BUCKET, QUEUE};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Outcome, Sha256, Window, keys};
+use ledger::StoredCursor;
+use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Outcome, RunRecord, Sha256, Window, keys};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 
@@ -62,6 +63,7 @@ fn fetch(aws: &Aws) -> Fetch {
 fn fetch_from(aws: &Aws, source: Pages) -> Fetch {
     Fetch {
         source: Arc::new(source),
+        source_name: "archiver-api",
         store: Store::new(aws.config(), BUCKET.to_owned()),
         convert_queue: Queue::new(aws.config(), QUEUE.to_owned()),
         overlap: Window::OVERLAP,
@@ -95,6 +97,52 @@ async fn page_is_recorded_then_queued_then_passed_by_the_cursor() {
     let pages = ["items-000001.ndjson", "send", "cursor.json", "items-000002.ndjson", "send", "cursor.json"];
     assert_eq!(steps, [&["cursor.json", "begun.json"][..], &pages, &["run.json"]].concat());
     assert_eq!((queued(&aws), cursor(&aws)), (vec!["WA-1".to_owned(), "WA-2".to_owned()], summary.to));
+}
+
+/// The cursor of one source says nothing about another.
+#[tokio::test]
+async fn source_continues_at_its_own_cursor_after_a_change() {
+    let aws = Aws::start().await;
+    let run = async |source_name, request, hours: i64| {
+        let fetch = Fetch { source_name, ..fetch(&aws) };
+        fetch.run(request, &started(hours * 3600)).await.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let api = run("archiver-api", Request::Daily, 0).await;
+    // The operator changes the source by mistake, and back after five days.
+    let other = run("eml-drop", Request::Daily, 1).await;
+    let first = started(3600).at - Window::FIRST;
+    assert!(other.from.duration_since(first).abs() < 1.minute().try_into().unwrap_or_default(), "{}", other.from);
+    let other = run("eml-drop", Request::Daily, 120).await;
+    let back = run("archiver-api", Request::Last, 121).await;
+    assert_eq!(back.from, api.to - Window::OVERLAP, "the days of the other source are left out");
+    assert_eq!(cursor(&aws), back.to);
+    for (summary, source, last) in
+        [(&api, "archiver-api", false), (&other, "eml-drop", false), (&back, "archiver-api", true)]
+    {
+        let record = aws.object(&keys::run(&summary.run)).unwrap_or_else(|| panic!("no record"));
+        let record: RunRecord = serde_json::from_slice(&record).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((record.source.as_deref(), record.last), (Some(source), last));
+    }
+}
+
+/// A run of another source may have replaced the cursor while this one was listing.
+#[tokio::test]
+async fn run_does_not_move_the_cursor_of_another_source() {
+    let aws = Aws::start().await;
+    let store = Store::new(aws.config(), BUCKET.to_owned());
+    let run = |seconds| model::RunId::new(started(seconds).at, model::RunKind::Daily, "run");
+    let at = Timestamp::now();
+    let (mut api, mut webhooks) = (
+        StoredCursor::read(&store, "archiver-api").await.unwrap_or_else(|error| panic!("{error}")),
+        StoredCursor::read(&store, "cloud-api").await.unwrap_or_else(|error| panic!("{error}")),
+    );
+    assert!(api.begin(at, &run(0)).await.is_ok());
+    assert!(webhooks.begin(at, &run(1)).await.is_err(), "the first cursor of two sources at once");
+    let mut webhooks = StoredCursor::read(&store, "cloud-api").await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(webhooks.begin(at - 1.hour(), &run(2)).await.is_ok());
+    let reached = model::Reached { at: at + 1.hour(), limit: at + 1.hour(), complete: true };
+    assert!(api.advance(at, reached, &run(0)).await.is_err());
+    assert_eq!(cursor(&aws), at - 1.hour());
 }
 
 #[tokio::test]

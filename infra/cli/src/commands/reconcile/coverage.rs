@@ -3,8 +3,10 @@
 //! Every run records its window before it lists anything. A time counts as fetched if it is in the part of a window
 //! that a run has fetched. Any other time is pending or a gap. It is pending if a run is fetching it, or if the next
 //! run of the timer, which continues there, is not due yet.
+//!
+//! The runs of one source prove nothing about another, so the times of each source are compared with its own runs.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use model::{RunId, RunKind, RunRecord, Window};
@@ -49,6 +51,9 @@ pub struct Gap {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
+    /// The source that was not fetched although another one was: the deployment has had several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Runs that started to fetch it and did not complete.
     pub unfinished_runs: Vec<RunId>,
     /// Command that closes the gap.
@@ -73,17 +78,71 @@ struct RunWindow {
     window: Window,
     fetched_until: Option<Timestamp>,
     running: bool,
+    began: Timestamp,
+    /// The source that the run listed. `None` in records of earlier releases.
+    source: Option<String>,
+    /// The run listed the source up to its end: the source had been stopped.
+    is_last: bool,
 }
 
 impl RunWindow {
     /// Computes the coverage of runs. `longest_run`: time for which a run without a recorded end counts as running;
     /// after it, the run counts as terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
-        let RunRecord { from, to, complete, reached, .. } = run.record.clone()?;
+        let RunRecord { from, to, complete, reached, source, last, .. } = run.record.clone()?;
         let window = Window::between(from, to).ok()?;
         let fetched_until = if complete { Some(to) } else { reached.filter(|reached| *reached > from) };
         let running = run.may_be_running(longest_run, now);
-        Some(Self { run: run.id.clone(), window, fetched_until: fetched_until.map(|until| until.min(to)), running })
+        let fetched_until = fetched_until.map(|until| until.min(to));
+        let is_last = last && complete;
+        Some(Self { run: run.id.clone(), window, fetched_until, running, began: run.began, source, is_last })
+    }
+
+    fn is_daily(&self) -> bool {
+        self.run.kind() == Some(RunKind::Daily)
+    }
+}
+
+/// A source of a deployment that has had several.
+struct FetchedSource {
+    name: String,
+    /// The windows of its runs.
+    windows: Vec<RunWindow>,
+    /// Start of the first window of its timer.
+    from: Timestamp,
+    /// The time up to which it must be fetched: the end of its last run if it had been stopped before, otherwise the start
+    /// of the next source's first run. `None` for the present source.
+    until: Option<Timestamp>,
+}
+
+impl FetchedSource {
+    /// Returns the sources of the timer's runs; none if there is only one. A run of an earlier release, which does not name
+    /// its source, counts for the source of the next run that does.
+    fn of_runs(windows: &[RunWindow]) -> Vec<Self> {
+        let mut runs: Vec<_> = windows.to_vec();
+        runs.sort_by_key(|run| run.began);
+        let mut next = None;
+        for run in runs.iter_mut().rev() {
+            if run.source.is_none() {
+                run.source.clone_from(&next);
+            }
+            next.clone_from(&run.source);
+        }
+        let daily: Vec<_> = runs.iter().filter(|run| run.is_daily() && run.source.is_some()).collect();
+        let names: BTreeSet<_> = daily.iter().filter_map(|run| run.source.clone()).collect();
+        if names.len() < 2 {
+            return Vec::new();
+        }
+        let source = |name: String| {
+            let is_own = |run: &&&RunWindow| run.source.as_ref() == Some(&name);
+            let from = daily.iter().filter(is_own).map(|run| run.window.from).min()?;
+            let last = daily.iter().rfind(|run| is_own(run))?;
+            let replaced = daily.iter().find(|run| run.began > last.began).map(|run| run.began);
+            let until = replaced.map(|at| if last.is_last { last.window.to } else { at });
+            let windows = runs.iter().filter(|run| run.source.as_ref() == Some(&name)).cloned().collect();
+            Some(Self { name: name.clone(), windows, from, until })
+        };
+        names.into_iter().filter_map(source).collect()
     }
 }
 
@@ -101,7 +160,44 @@ impl Coverage {
         let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
         let timer = runs.all().filter(|run| run.id.kind() == Some(RunKind::Daily));
         let overdue_after = due_after(timer.map(|run| run.began).collect());
-        Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options)
+        let mut coverage = Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options);
+        for source in FetchedSource::of_runs(&windows) {
+            coverage.add_source(&source, period, kept_since, (now, overdue_after), options);
+        }
+        coverage
+    }
+
+    /// Adds the parts of the period that were not fetched from one of several sources.
+    fn add_source(
+        &mut self,
+        source: &FetchedSource,
+        (from, to): (Option<Timestamp>, Option<Timestamp>),
+        kept_since: Option<Timestamp>,
+        (now, overdue_after): (Timestamp, SignedDuration),
+        options: &str,
+    ) {
+        let from = source.from.max(from.unwrap_or(source.from)).max(kept_since.unwrap_or(source.from));
+        let ends = [to, source.until].into_iter().flatten().min();
+        if ends.is_some_and(|ends| ends <= from) || from >= now {
+            return;
+        }
+        let own = Self::of(&source.windows, 0, (Some(from), ends), (now, overdue_after), options);
+        // The timer does not continue with a source that was replaced.
+        let (continued, left): (Vec<_>, Vec<_>) =
+            own.pending.into_iter().partition(|part| part.running || source.until.is_none());
+        let left = left.into_iter().filter_map(|part| Window::between(part.from, part.to).ok());
+        let left: Vec<_> = left.map(|part| Gap::of(part, &source.windows, now, options)).collect();
+        let is_known = |part: Timestamp, end: Timestamp, known: &[(Timestamp, Timestamp)]| {
+            known.iter().any(|(from, to)| *from <= part && end <= *to)
+        };
+        let gaps: Vec<_> = self.gaps.iter().map(|gap| (gap.from, gap.to)).collect();
+        let missing = own.gaps.into_iter().chain(left).filter(|gap| !is_known(gap.from, gap.to, &gaps));
+        self.gaps.extend(missing.map(|gap| Gap { source: Some(source.name.clone()), ..gap }));
+        let pending: Vec<_> = self.pending.iter().map(|part| (part.from, part.to)).collect();
+        for part in continued.into_iter().filter(|part| !is_known(part.from, part.to, &pending)) {
+            self.undecided |= part.running || to.is_some_and(|to| to <= now);
+            self.pending.push(part);
+        }
     }
 
     /// Computes the coverage like [`of`](Self::of), but leaves out the part whose manifests were deleted by age: it is
@@ -237,19 +333,29 @@ impl Gap {
         // Fetch does not list the last minutes before now.
         let listed = Window::between(gap.from, gap.to.min(now - Window::MARGIN)).unwrap_or(gap);
         let command = backfill_command(options, &listed);
-        Self { from: gap.from, to: gap.to, unfinished_runs, command }
+        Self { from: gap.from, to: gap.to, source: None, unfinished_runs, command }
     }
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not fetched: archived times from {} to {}", self.from, self.to)?;
+        if let Some(source) = &self.source {
+            write!(f, " of the source {source}; only another source was fetched")?;
+        }
         if let [first, more @ ..] = &self.unfinished_runs[..] {
             write!(f, "; {first}")?;
             more.iter().try_for_each(|run| write!(f, ", {run}"))?;
             f.write_str(" did not complete")?;
         }
-        write!(f, ". Close the gap: {}", self.command)
+        match &self.source {
+            Some(source) => write!(
+                f,
+                ". Close the gap while Source={source} is deployed (runbook, \"Changing the source\"): {}",
+                self.command
+            ),
+            None => write!(f, ". Close the gap: {}", self.command),
+        }
     }
 }
 
@@ -372,6 +478,54 @@ mod tests {
         let first = [run("01T07:00", "02T06:55", Progress::Running)];
         let coverage = Coverage::of(&first, 0, (None, None), (at("02T07:01"), OVERDUE), OPTIONS);
         assert!(coverage.is_contiguous() && !coverage.is_decided(), "the first run is running: {coverage:?}");
+    }
+
+    /// Returns a complete run of a source, which began 5 minutes after the end of its window.
+    fn run_of(source: Option<&str>, from: &str, to: &str) -> RunWindow {
+        RunWindow { source: source.map(str::to_owned), ..run(from, to, Progress::Complete) }
+    }
+
+    /// Returns the gaps of the runs' own sources, with the source.
+    fn gaps_by_source(windows: &[RunWindow], to: Option<&str>, now: &str) -> Vec<String> {
+        let period = (None, to.map(at));
+        let mut coverage = Coverage::of(windows, 0, period, (at(now), OVERDUE), OPTIONS);
+        for source in FetchedSource::of_runs(windows) {
+            coverage.add_source(&source, period, None, (at(now), OVERDUE), OPTIONS);
+        }
+        let short = |time: Timestamp| time.strftime("%dT%H:%M").to_string();
+        let text = |gap: &Gap| {
+            assert!(gap.source.as_ref().is_none_or(|source| gap.to_string().contains(source)), "{gap}");
+            let source = gap.source.as_deref().unwrap_or("any");
+            format!("{source} {}..{}", short(gap.from), short(gap.to))
+        };
+        coverage.gaps.iter().map(text).collect()
+    }
+
+    #[test]
+    fn other_source_does_not_close_the_gap_of_a_source() {
+        let (webhooks, api) = (Some("cloud-api"), Some("archiver-api"));
+        let changed = [
+            run_of(webhooks, "01T07:00", "02T09:55"),
+            run_of(api, "01T11:00", "02T10:55"),
+            run_of(api, "02T09:55", "03T10:55"),
+        ];
+        assert_eq!(gaps_by_source(&changed, None, "03T11:00"), ["cloud-api 02T09:55..02T11:00"]);
+        assert_eq!(gaps_by_source(&changed, Some("02T09:55"), "03T11:00"), NONE, "the named end was fetched");
+        // The first source was stopped before its last run.
+        let stopped = [RunWindow { is_last: true, ..changed[0].clone() }, changed[1].clone(), changed[2].clone()];
+        assert_eq!(gaps_by_source(&stopped, None, "03T11:00"), NONE);
+        // A run of an earlier release is of the source that was named next.
+        let earlier = [run_of(None, "01T07:00", "02T09:55"), changed[1].clone(), changed[2].clone()];
+        assert_eq!(gaps_by_source(&earlier, None, "03T11:00"), NONE);
+        // A mistake: it is changed back, and the first source continues at its own cursor.
+        let back = [&changed[..], &[run_of(webhooks, "02T09:45", "03T11:55")]].concat();
+        assert_eq!(gaps_by_source(&back, None, "03T12:00"), ["archiver-api 03T10:55..03T12:00"]);
+        // While it has not run again, its times are not fetched, although those of the other source are.
+        let failed =
+            RunWindow { source: Some("cloud-api".to_owned()), ..run("02T09:45", "03T11:55", Progress::Failed) };
+        let back = [&changed[..], &[failed]].concat();
+        let gaps = gaps_by_source(&back, Some("03T10:00"), "03T12:00");
+        assert_eq!(gaps, ["cloud-api 02T09:55..03T10:00"]);
     }
 
     #[test]
