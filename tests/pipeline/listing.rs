@@ -48,6 +48,7 @@ fn create_fetch(pipeline: &Pipeline, source: impl Source + 'static) -> Fetch {
     Fetch {
         source: Arc::new(source),
         source_name: "archiver-api",
+        kept_for: None,
         store: pipeline.store.clone(),
         convert_queue: Queue::new(pipeline.machine.cloud.config(), resources.convert.url.clone()),
         overlap: Window::OVERLAP,

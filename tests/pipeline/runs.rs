@@ -92,6 +92,7 @@ impl TestRun {
         let fetch = Fetch {
             source: Arc::new(source.clone()),
             source_name: "archiver-api",
+            kept_for: None,
             store: pipeline.store.clone(),
             convert_queue: Queue::new(pipeline.machine.cloud.config(), pipeline.machine.resources.convert.url.clone()),
             overlap: DAY,

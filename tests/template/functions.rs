@@ -111,6 +111,21 @@ fn function_variables_match_the_template() {
     }
 }
 
+/// Otherwise fetch would record a window as fetched whose entries were deleted by age.
+#[test]
+fn fetch_knows_how_long_the_source_keeps_entries() {
+    let template = Template::read();
+    let days = &template.properties("FetchFunction")["Environment"]["Variables"]["SOURCE_DAYS"];
+    assert_eq!(template.evaluate(days, &[("Source", "cloud-api")]), json!({"Ref": "MimeDays"}));
+    for source in ["archiver-api", "chat-export", "eml-drop"] {
+        assert_eq!(template.evaluate(days, &[("Source", source)]), "0", "{source}");
+    }
+    let rules = &template.properties("Bucket")["LifecycleConfiguration"]["Rules"];
+    let received = rules.as_array().expect("no rules").iter().map(|rule| template.evaluate(rule, &[]));
+    let received: Vec<_> = received.filter(|rule| rule["Prefix"] == model::keys::RECEIVED).collect();
+    assert_eq!(received[0]["ExpirationInDays"], json!({"Ref": "MimeDays"}));
+}
+
 /// Parameters of a deployment without which a function does not start.
 const GIVEN: [(&str, &str); 7] = [
     ("ArchiveDomain", "archive.example.com"),
@@ -128,11 +143,13 @@ fn environment_values(
     properties: &Value,
     parameters: &BTreeMap<&str, &str>,
 ) -> BTreeMap<String, String> {
+    let given: Vec<_> = parameters.iter().map(|(name, value)| (*name, *value)).collect();
     let resolve = |value: &Value| -> String {
+        let value = template.evaluate(value, &given);
         if let Some(plain) = value.as_str() {
             return plain.to_owned();
         }
-        let Some(name) = value["Ref"].as_str() else { return "arn:aws:secretsmanager:eu-west-1:1:secret:a".to_owned() };
+        let name = value["Ref"].as_str().expect("the value is neither a text nor a reference");
         let Some(parameter) = template.section("Parameters").get(name) else { return format!("https://{name}") };
         let default = || match &parameter["Default"] {
             Value::String(text) => text.clone(),

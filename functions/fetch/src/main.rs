@@ -20,6 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = Store::new(&aws, settings.bucket);
     let fetch = Arc::new(Fetch {
         source_name: settings.source.name(),
+        kept_for: settings.kept_for,
         source: settings.source.connect(&store, &Secrets::new(&aws)),
         store,
         convert_queue: Queue::new(&aws, settings.convert_queue_url),

@@ -96,6 +96,17 @@ pub enum FetchError {
     /// The source returned a pagination cursor twice.
     #[error("listing the source failed: page {0} links to an earlier page")]
     PaginationLoop(u32),
+    /// The window begins before the oldest entry that the source still has.
+    #[error(
+        "the bucket keeps what the source lists for {days} days: a window that begins before {kept_since} cannot be fetched \
+         completely, choose a later beginning"
+    )]
+    Expired {
+        /// `SOURCE_DAYS`.
+        days: i64,
+        /// The beginning of the part that can be fetched.
+        kept_since: Timestamp,
+    },
     /// The source's clock is so far behind that nothing is left of the window.
     #[error(
         "the source's clock says {source_time}, which is before the window of this run: correct the clock of the source"
@@ -122,6 +133,9 @@ pub struct Fetch {
     pub source: Arc<dyn Source>,
     /// The word of `SOURCE`, which cursor and run record contain: what one source listed says nothing about another.
     pub source_name: &'static str,
+    /// Time after which the bucket deletes what the source lists: an older window looks as if the source had received
+    /// nothing. `None` if it deletes nothing.
+    pub kept_for: Option<SignedDuration>,
     /// The bucket with the cursor and the manifests.
     pub store: Store,
     /// The queue that receives the ids.
@@ -171,6 +185,20 @@ impl Fetch {
             Request::Daily | Request::Last => self.daily_window(&mut cursor, overlap, &run, started).await?,
             Request::Backfill(window) => (WindowStart::Named, window),
         };
+        if let Some(kept_for) = self.kept_for
+            && window.from < started.at - kept_for
+        {
+            let kept_since = started.at - kept_for;
+            if kind == RunKind::Backfill {
+                return Err(FetchError::Expired { days: kept_for.as_hours() / 24, kept_since });
+            }
+            error!(
+                %run, from = %window.from, %kept_since,
+                "what the source received before kept_since was deleted by age before it was listed: archiver reconcile \
+                 reports the gap"
+            );
+            window = Window::between(kept_since, window.to)?;
+        }
         let queued_before = match kind {
             RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.read_queued().await?,
             // An operator starts a backfill because something is incomplete, so it queues every id.

@@ -10,7 +10,7 @@ use source::SourceSettings;
 pub const VARIABLES: &[&str] = &joined::<{ OWN.len() + source::VARIABLES.len() }>(OWN, source::VARIABLES);
 
 /// The variables besides those of the source.
-const OWN: &[&str] = &["BUCKET", "CONVERT_QUEUE_URL", "LOG_LEVEL", "OVERLAP_HOURS"];
+const OWN: &[&str] = &["BUCKET", "CONVERT_QUEUE_URL", "LOG_LEVEL", "OVERLAP_HOURS", "SOURCE_DAYS"];
 
 /// The values of [`VARIABLES`].
 pub struct Settings {
@@ -20,6 +20,8 @@ pub struct Settings {
     pub convert_queue_url: String,
     /// `OVERLAP_HOURS`: time from the beginning of a run's window to the end of the last run.
     pub overlap: SignedDuration,
+    /// `SOURCE_DAYS`: time after which the bucket deletes what the source lists. `None` if it deletes nothing.
+    pub kept_for: Option<SignedDuration>,
     /// The source of the items.
     pub source: SourceSettings,
 }
@@ -34,6 +36,7 @@ impl Settings {
             bucket: variables.required("BUCKET", "the bucket's name")?,
             convert_queue_url: variables.required("CONVERT_QUEUE_URL", "the URL of the convert queue")?,
             overlap: variables.with_default("OVERLAP_HOURS", OverlapHours::EXPECTED, OverlapHours::DEFAULT)?.0,
+            kept_for: variables.with_default("SOURCE_DAYS", SourceDays::EXPECTED, SourceDays(None))?.0,
             source: SourceSettings::read(variables)?,
         })
     }
@@ -58,9 +61,40 @@ impl FromStr for OverlapHours {
     }
 }
 
+struct SourceDays(Option<SignedDuration>);
+
+impl SourceDays {
+    const EXPECTED: &str = "a number of days, 0 for no limit";
+}
+
+impl FromStr for SourceDays {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let days: u16 = text.parse().map_err(|_| "not a number of days")?;
+        Ok(Self((days > 0).then(|| SignedDuration::from_hours(24 * i64::from(days)))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn source_days_are_unlimited_when_zero_or_unset() {
+        let read = |days: &str| {
+            let value = |name: &str| match name {
+                "SOURCE" => Some("cloud-api".to_owned()),
+                "SOURCE_DAYS" => Some(days.to_owned()),
+                "BUCKET" | "CONVERT_QUEUE_URL" => Some(name.to_owned()),
+                _ => None,
+            };
+            Settings::read(&Variables::from_values(VARIABLES, value)).map(|settings| settings.kept_for)
+        };
+        assert_eq!((read(""), read("0")), (Ok(None), Ok(None)));
+        assert_eq!(read("30"), Ok(Some(SignedDuration::from_hours(720))));
+        assert!(read("-1").is_err());
+    }
 
     #[test]
     fn overlap_is_one_day_by_default_and_at_most_a_week() {

@@ -64,6 +64,7 @@ fn fetch_from(aws: &Aws, source: Pages) -> Fetch {
     Fetch {
         source: Arc::new(source),
         source_name: "archiver-api",
+        kept_for: None,
         store: Store::new(aws.config(), BUCKET.to_owned()),
         convert_queue: Queue::new(aws.config(), QUEUE.to_owned()),
         overlap: Window::OVERLAP,
@@ -143,6 +144,25 @@ async fn run_does_not_move_the_cursor_of_another_source() {
     let reached = model::Reached { at: at + 1.hour(), limit: at + 1.hour(), complete: true };
     assert!(api.advance(at, reached, &run(0)).await.is_err());
     assert_eq!(cursor(&aws), at - 1.hour());
+}
+
+/// An older window lists nothing, and would look like one in which the source had received nothing.
+#[tokio::test]
+async fn window_that_the_source_has_deleted_is_not_recorded() {
+    let aws = Aws::start().await;
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    let fetch = Fetch { kept_for: Some(days(30)), ..fetch(&aws) };
+    let first = fetch.run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
+    // The schedule was off for five weeks.
+    let later = started(days(35).as_secs());
+    let summary = fetch.run(Request::Daily, &later).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(summary.from, later.at - days(30), "a part without entries counts as fetched");
+    assert_eq!(cursor(&aws), summary.to);
+    let runs = aws.writes().len();
+    let gap = Window::between(first.to, summary.from).unwrap_or_else(|error| panic!("{error}"));
+    let error = fetch.run(Request::Backfill(gap), &later).await.err().map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("30 days") && error.contains(&summary.from.to_string())));
+    assert_eq!(aws.writes().len(), runs, "the rejected run was recorded");
 }
 
 #[tokio::test]
