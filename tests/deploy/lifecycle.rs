@@ -82,6 +82,7 @@ const UPDATES: &[&[(&str, &str)]] = &[
         ("EmlProfile", "generic"),
         ("EmlHeaders", "id=X-Archive-Id,chat=X-Chat-Id"),
         ("EmlParticipants", "address"),
+        ("InboxDays", "30"),
     ],
     &[
         ("AlarmEmail", "other@example.com"),

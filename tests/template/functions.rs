@@ -124,6 +124,7 @@ fn fetch_knows_how_long_the_source_keeps_entries() {
     let received = rules.as_array().expect("no rules").iter().map(|rule| template.evaluate(rule, &[]));
     let received: Vec<_> = received.filter(|rule| rule["Prefix"] == model::keys::RECEIVED).collect();
     assert_eq!(received[0]["ExpirationInDays"], json!({"Ref": "MimeDays"}));
+    assert_eq!(template.evaluate(days, &[("Source", "eml-drop"), ("InboxDays", "30")]), json!({"Ref": "InboxDays"}));
 }
 
 /// Parameters of a deployment without which a function does not start.

@@ -357,6 +357,28 @@ fn rendered_mail_is_kept_longer_than_a_dead_letter() {
     assert!(rules.iter().all(|rule| rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30));
 }
 
+/// A vendor's file that no run has read must outlive an outage. The rule is the template's, because
+/// `put-bucket-lifecycle-configuration` would replace all others.
+#[test]
+fn vendors_files_are_kept_longer_than_an_outage() {
+    let template = Template::read();
+    let days = template.section("Parameters")["InboxDays"].clone();
+    assert_eq!(days["Default"], 0, "by default the files expire");
+    let allowed = days["AllowedValues"].as_array().expect("no values");
+    assert!(allowed.iter().all(|days| days.as_u64().is_some_and(|days| days == 0 || days >= 30)), "{allowed:?}");
+    let rules = |parameters: &Parameters<'_>| {
+        let rules = template.evaluate(&template.properties("Bucket")["LifecycleConfiguration"]["Rules"], parameters);
+        let rules = rules.as_array().expect("no rules").clone().into_iter();
+        rules.filter(|rule| rule["Prefix"] == model::keys::INBOX).collect::<Vec<_>>()
+    };
+    assert!(rules(&[("Source", "eml-drop")]).is_empty());
+    assert!(rules(&[("Source", "chat-export"), ("InboxDays", "30")]).is_empty(), "a replay reads the export again");
+    let expiring = rules(&[("Source", "eml-drop"), ("InboxDays", "30")]);
+    assert!(expiring.len() == 1 && expiring[0]["ExpirationInDays"] == json!({"Ref": "InboxDays"}), "{expiring:?}");
+    let runbook = crate::runbook::read_section("operate", "A vendor's mails");
+    assert!(runbook.contains("`InboxDays`") && !runbook.contains("your own lifecycle rule"), "{runbook}");
+}
+
 /// In a versioned bucket only this rule removes overwritten objects and the parts of interrupted uploads.
 #[test]
 fn earlier_versions_and_interrupted_uploads_expire() {
