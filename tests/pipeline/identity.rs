@@ -61,7 +61,7 @@ async fn read_outcome(pipeline: &Pipeline, key: &str) -> anyhow::Result<Option<O
     Ok(object.map(|object| Outcome::parse(&object.bytes)).transpose()?)
 }
 
-async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
+pub(crate) async fn delete(pipeline: &Pipeline, key: &str) -> anyhow::Result<()> {
     let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
     client.delete_object().bucket(pipeline.store.bucket()).key(key).send().await?;
     Ok(())

@@ -11,12 +11,13 @@ use local::{
     webhooks::{APP_SECRET, MediaFault, WEBHOOK_SECRET, WebhookDay, item_id, sign, wamid, webhook_secret},
 };
 use mail_parser::{MessageParser, MimeHeaders};
-use model::{Sha256, keys};
+use model::{ItemId, Outcome, Sha256, keys};
 use serde_json::{Value, json};
 use source::cloud_api::WebhookTask;
 
 use crate::{
     command_line::{archiver_command, run},
+    identity::delete,
     sample_day::addresses,
     topics::call_sns,
 };
@@ -101,24 +102,37 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     Ok(())
 }
 
+const KARIM: &str = "karim.haddad@example.com";
+const KARIM_NUMBER: &str = "447700900104";
+
+/// Returns a text from Karim to Ada, as the platform reports it for the number.
+fn text_between_two(pipeline: &Pipeline, number: &str, list: &str, id: String, words: &str) -> Vec<u8> {
+    pipeline.keep_word_confidential(&id);
+    pipeline.keep_word_confidential(words);
+    body(&json!({
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": number, "phone_number_id": format!("7{number}")},
+        list: [{"from": KARIM_NUMBER, "to": ADA_NUMBER, "id": id, "timestamp": "1795166043", "type": "text", "text": {"body": words}}],
+    }))
+}
+
+/// Returns a text from Karim to Ada, as it is reported for Karim's number.
+fn echo(pipeline: &Pipeline, stanza: u32, words: &str) -> Vec<u8> {
+    text_between_two(pipeline, KARIM_NUMBER, "message_echoes", wamid(ADA_NUMBER, false, stanza), words)
+}
+
+/// Returns a text from Karim to Ada, as it is reported for Ada's number.
+fn receipt(pipeline: &Pipeline, stanza: u32, words: &str) -> Vec<u8> {
+    text_between_two(pipeline, ADA_NUMBER, "messages", wamid(KARIM_NUMBER, true, stanza), words)
+}
+
 /// Both numbers report the message, at once or after it was filed from the other's webhook.
 #[tokio::test]
 async fn message_between_two_numbers_is_filed_once_for_each() -> anyhow::Result<()> {
-    const KARIM: &str = "karim.haddad@example.com";
-    const KARIM_NUMBER: &str = "447700900104";
     let pipeline = start_pipeline(&[]).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
-    let of = |number: &str, list: &str, id: String, words: &str| {
-        pipeline.keep_word_confidential(&id);
-        pipeline.keep_word_confidential(words);
-        body(&json!({
-            "messaging_product": "whatsapp",
-            "metadata": {"display_phone_number": number, "phone_number_id": format!("7{number}")},
-            list: [{"from": KARIM_NUMBER, "to": ADA_NUMBER, "id": id, "timestamp": "1795166043", "type": "text", "text": {"body": words}}],
-        }))
-    };
-    let echo = |stanza, words| of(KARIM_NUMBER, "message_echoes", wamid(ADA_NUMBER, false, stanza), words);
-    let receipt = |stanza, words| of(ADA_NUMBER, "messages", wamid(KARIM_NUMBER, true, stanza), words);
+    let echo = |stanza, words| echo(&pipeline, stanza, words);
+    let receipt = |stanza, words| receipt(&pipeline, stanza, words);
     let rounds = [
         vec![echo(960, "the first of two"), receipt(960, "the first of two"), receipt(961, "the second of two")],
         vec![echo(961, "the second of two"), receipt(962, "the third of two"), receipt(960, "the first of two")],
@@ -137,6 +151,66 @@ async fn message_between_two_numbers_is_filed_once_for_each() -> anyhow::Result<
         let expected = [960, 961, 962].map(|stanza| item_id(KARIM_NUMBER, ADA_NUMBER, stanza));
         assert_eq!(items.keys().cloned().collect::<Vec<_>>(), expected);
         assert!(items.values().all(|item| item["chat"]["id"] == "447700900104/46701740605"));
+    }
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+/// Karim's number is connected, and is in the user map, after the messages with Ada were filed. His phone's history reports
+/// them again. The objects of the last message have expired by then.
+#[tokio::test]
+async fn number_that_is_connected_later_gets_its_own_copies() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
+    let without_karim = user_map().lines().filter(|row| !row.contains(KARIM)).collect::<Vec<_>>().join("\n");
+    pipeline.put_user_map(&without_karim).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
+    for (stanza, words) in [(970, "before he was connected"), (971, "long before that")] {
+        sender.deliver(&receipt(&pipeline, stanza, words)).await?;
+    }
+    pipeline.store_events().await?;
+    pipeline.run(&Pipeline::backfill()).await?;
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 2)]));
+
+    pipeline.put_user_map(user_map()).await?;
+    let expired: ItemId = item_id(KARIM_NUMBER, ADA_NUMBER, 971).parse()?;
+    delete(&pipeline, &keys::mime(&expired.key())).await?;
+    for key in pipeline.keys(&keys::event_copies(&expired.key())).await? {
+        delete(&pipeline, &key).await?;
+    }
+    // The second round reports nothing new.
+    for _ in 0..2 {
+        for (stanza, words) in [(970, "before he was connected"), (971, "long before that")] {
+            sender.deliver(&echo(&pipeline, stanza, words)).await?;
+        }
+        pipeline.store_events().await?;
+        pipeline.run(&Pipeline::backfill()).await?;
+        assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 2), (KARIM.to_owned(), 2)]));
+    }
+    let items = read_items(&pipeline, KARIM)?;
+    let expected = [970, 971].map(|stanza| item_id(KARIM_NUMBER, ADA_NUMBER, stanza));
+    assert_eq!(items.keys().cloned().collect::<Vec<_>>(), expected);
+    assert!(pipeline.dead_letters().await?.is_empty());
+    let (code, out, error) = run_archiver(&pipeline, &["reconcile", "--settled"]).await?;
+    assert_eq!(code, Some(0), "{out}{error}");
+    Ok(())
+}
+
+/// A captured number that is not in the user map gets no copy, and keeps no item from being complete.
+#[tokio::test]
+async fn captured_number_without_a_mailbox_is_unmapped() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
+    let without_karim = user_map().lines().filter(|row| !row.contains(KARIM)).collect::<Vec<_>>().join("\n");
+    pipeline.put_user_map(&without_karim).await?;
+    let (_server, sender) = pipeline.start_function_url(2).await?;
+    for body in [receipt(&pipeline, 972, "of two numbers"), echo(&pipeline, 972, "of two numbers")] {
+        sender.deliver(&body).await?;
+        pipeline.store_events().await?;
+        pipeline.run(&Pipeline::backfill()).await?;
+        let key = keys::outcome(&item_id(KARIM_NUMBER, ADA_NUMBER, 972).parse::<ItemId>()?.key());
+        let outcome = pipeline.store.get(&key, 1 << 20).await?.context("no outcome")?;
+        let outcome = Outcome::parse(&outcome.bytes)?;
+        assert!(outcome.is_complete() && outcome.unmapped == [0], "{outcome:?}");
+        assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 1)]));
     }
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())

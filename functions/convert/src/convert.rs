@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws::s3::{Condition, Put, Store, Written};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use ledger::{StoredOutcome, read_outcome, record_dead_letter, store_failure};
+use ledger::{StoredOutcome, look_up_again, read_outcome, record_dead_letter, store_failure};
 use message::write::{Content, FileFacts, Renderer};
 use model::{
     Attachment, Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage,
@@ -66,7 +66,10 @@ impl Work for Convert {
     async fn work(&self, record: &Record, _: &Invocation) -> Result<Next, Failure> {
         let task = ConvertTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, &error))?;
         let keys = ItemKeys::of_convert(&task);
-        let stored = read_outcome(&self.store, &keys).await.map_err(Failure::from)?;
+        let mut stored = read_outcome(&self.store, &keys).await.map_err(Failure::from)?;
+        if let Some(complete) = stored.as_ref().filter(|stored| stored.outcome.is_complete()) {
+            stored = self.captured_later(&task, &keys, complete).await?.or(stored);
+        }
         if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
                 runtime::metrics::add(Metric::Skipped, outcome.mailboxes.len() as u64);
@@ -102,6 +105,29 @@ impl Convert {
     /// KiB: a task with its dead letter's attributes fits there too, and [`Queue::send`](aws::sqs::Queue::send) halves
     /// the batch.
     const TASK_LIMIT: usize = 64 << 10;
+
+    /// Reopens a complete item if it is captured, maybe since then only, for a participant without a copy: import looks the
+    /// participant up again. Returns the written outcome.
+    async fn captured_later(
+        &self,
+        task: &ConvertTask,
+        keys: &ItemKeys,
+        complete: &StoredOutcome,
+    ) -> Result<Option<StoredOutcome>, Failure> {
+        if complete.outcome.unmapped.is_empty() {
+            return Ok(None);
+        }
+        let captured = match self.source.captured_participants(&task.item).await {
+            // The item is filed, and its copies may be deleted by now.
+            Err(SourceError::NotFound) => return Ok(None),
+            captured => captured.map_err(from_source)?,
+        };
+        let reopened = look_up_again(&self.store, &keys.outcome, complete, |place| captured.contains(&place)).await?;
+        if reopened.is_some() {
+            info!(item = %task.item.key(), stage = %Stage::Convert, "an item that was filed before is captured for a participant without a copy: participants are looked up again");
+        }
+        Ok(reopened)
+    }
 
     /// Returns the key of the item's message. If release 0.1 rendered the item, that is the key with a date, because
     /// the first rendering is the evidence.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Variants, content,
+    envelope::Envelope,
     json::Members,
     media,
     people::{self, insert},
@@ -73,6 +74,18 @@ impl MissingFile {
     }
 }
 
+/// Returns the copies from which participants are read, the best first.
+fn envelopes<'a>(variants: &'a Variants, earlier: Option<&'a Variants>) -> Vec<&'a Envelope> {
+    let copies = variants.all().iter().chain(earlier.iter().flat_map(|earlier| earlier.all()));
+    copies.map(|stored| &stored.event).collect()
+}
+
+/// Returns the places of the participants whose own number reports the event: 0 is the sender, 1 the first of `to`. The
+/// arguments are those of [`item`].
+pub fn captured_participants(variants: &Variants, earlier: Option<&Variants>) -> Vec<usize> {
+    people::people(&envelopes(variants, earlier)).captured
+}
+
 /// Creates an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:
 /// the item reader converts them or omits them, and reports it. `files` are the states of the message's files, in order.
 /// `earlier` are the copies of a message that was archived before without its content, which this item has.
@@ -80,8 +93,7 @@ pub fn item(id: &ItemId, variants: &Variants, files: &[CapturedFile], earlier: O
     let best = variants.best();
     let envelope = &best.event;
     let event = Members::of(&envelope.event).unwrap_or_default();
-    let copies = variants.all().iter().chain(earlier.iter().flat_map(|earlier| earlier.all()));
-    let people = people::people(&copies.map(|stored| &stored.event).collect::<Vec<_>>());
+    let people = people::people(&envelopes(variants, earlier));
     let metadata = envelope.metadata.as_deref().and_then(Members::of).unwrap_or_default();
     let mut item = json!({
         "id": id,

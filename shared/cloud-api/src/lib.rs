@@ -28,7 +28,7 @@ pub use envelope::{Channel, Origin, StoredEvent};
 pub use event::{AccountEvent, Event, EventKind, StatusWord};
 pub use events::{count_events, events, events_from};
 pub use history::{HistoryEntries, HistoryEntry, history_entries};
-pub use item::{CapturedFile, EVIDENCE_ID, EVIDENCE_NAME, MissingFile, file_place, item};
+pub use item::{CapturedFile, EVIDENCE_ID, EVIDENCE_NAME, MissingFile, captured_participants, file_place, item};
 pub use media::{MediaReference, sha256};
 pub use signature::{AppSecret, header_matches, signature_matches};
 pub use variants::{Completeness, Variants, late_id, original_id};

@@ -14,6 +14,8 @@ pub(crate) struct People {
     pub(crate) to: Vec<Value>,
     pub(crate) chat: Value,
     pub(crate) is_outgoing: bool,
+    /// Places of the business numbers that report the event: 0 is the sender, 1 the first of `to`.
+    pub(crate) captured: Vec<usize>,
 }
 
 /// Reads the participants from the copies of an event, the best first. The business number is always one of them: it
@@ -24,7 +26,7 @@ pub(crate) fn people(copies: &[&Envelope]) -> People {
     let copies: Vec<Copy<'_>> = copies.iter().map(|envelope| Copy::of(envelope)).collect();
     let sides = sides(&copies);
     let (Some(best), Some(first)) = (copies.first(), sides.first()) else {
-        return People { from: json!({}), to: Vec::new(), chat: json!({}), is_outgoing: false };
+        return People { from: json!({}), to: Vec::new(), chat: json!({}), is_outgoing: false, captured: Vec::new() };
     };
     let side = sides.iter().find(|side| side.is_outgoing).unwrap_or(first);
     let chat = match copies.iter().find_map(|copy| copy.event.text("group_id")) {
@@ -55,11 +57,16 @@ pub(crate) fn people(copies: &[&Envelope]) -> People {
             participants.push(participant.clone());
         }
     }
+    let is_captured = |participant: &Value| {
+        let id = identity(participant);
+        sides.iter().any(|side| identity(&side.business_number) == id)
+    };
+    let captured = (0..participants.len()).filter(|place| participants.get(*place).is_some_and(is_captured)).collect();
     for participant in &mut participants {
         complete(participant, &sides);
     }
     let from = participants.remove(0);
-    People { from, to: participants, chat, is_outgoing: side.is_outgoing }
+    People { from, to: participants, chat, is_outgoing: side.is_outgoing, captured }
 }
 
 /// An event as one business number reports it.

@@ -18,7 +18,7 @@ pub use cursor::StoredCursor;
 pub use dated_outcomes::{Migrated, migrate_dated_outcomes};
 pub use earlier_runs::{EarlierRuns, QueuedEntries};
 pub use error::{LedgerError, store_failure};
-pub use outcomes::{Acquired, Delivery, Leased, Outcomes, record_dead_letter};
+pub use outcomes::{Acquired, Delivery, Leased, Outcomes, look_up_again, record_dead_letter};
 pub use stored_message::{
     IN_MEMORY_MAX_BYTES, StoredMessageError, StoredParticipants, read_message, read_participants,
 };

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use aws::s3::{Condition, ETag, Put, Store, StoreError, Written};
 use jiff::{SignedDuration, Timestamp};
-use model::{ConvertTask, DeadLetterSource, Failure, ImportTask, LeaseState, Outcome, Reason, Stage, keys::ItemKeys};
+use model::{
+    ConvertTask, DeadLetterSource, Failure, ImportTask, LeaseState, MissingReason, Outcome, Reason, Stage,
+    keys::ItemKeys,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -191,6 +194,28 @@ fn lease_held(until: Timestamp, now: Timestamp) -> Failure {
 
 fn retry(detail: &str, after: Option<Duration>) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after }
+}
+
+/// Records in the outcome of a complete item that unmapped participants are looked up again: the item is not complete until
+/// import has done that. `places` selects them. Returns the written outcome; `None` if none is selected.
+///
+/// # Errors
+/// [`Failure::Transient`] or [`Failure::Configuration`].
+pub async fn look_up_again(
+    store: &Store,
+    key: &str,
+    before: &StoredOutcome,
+    places: impl Fn(usize) -> bool,
+) -> Result<Option<StoredOutcome>, Failure> {
+    let mut outcome = before.outcome.clone();
+    if !outcome.look_up_again(places, MissingReason::LookupFailed, Timestamp::now()) {
+        return Ok(None);
+    }
+    let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
+    match store.put(put, before.condition()).await.map_err(store_failure)? {
+        Written::Yes(etag) => Ok(Some(StoredOutcome { outcome, key: key.to_owned(), version: Some(etag) })),
+        Written::Conflict => Err(retry("another invocation has changed the item's outcome", None)),
+    }
 }
 
 /// Records convert's dead letter in an item's outcome, before the dead letter is sent: writing twice changes nothing,

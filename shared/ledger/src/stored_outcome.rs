@@ -15,7 +15,7 @@ pub struct StoredOutcome {
     /// The key that it was read from.
     pub key: String,
     /// The version under [`ItemKeys::outcome`]; `None` if the outcome is only under the dated key.
-    version: Option<ETag>,
+    pub(crate) version: Option<ETag>,
 }
 
 impl StoredOutcome {

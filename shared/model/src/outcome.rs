@@ -262,6 +262,22 @@ impl Outcome {
             && !self.mailboxes.is_empty()
     }
 
+    /// Records that unmapped participants may need a copy after all, so that the item is not complete until they are looked
+    /// up again. `places` selects them. Returns whether there was one.
+    pub fn look_up_again(&mut self, places: impl Fn(usize) -> bool, reason: MissingReason, now: Timestamp) -> bool {
+        let selected: Vec<_> = self.unmapped.iter().copied().filter(|place| places(*place)).collect();
+        self.unmapped.retain(|place| !places(*place));
+        self.lookup_rejected.retain(|place| !places(*place));
+        self.missing.extend(selected.iter().map(|participant| MissingParticipant {
+            participant: *participant,
+            reason,
+            since: now,
+            checks: 0,
+            last_check: None,
+        }));
+        !selected.is_empty()
+    }
+
     /// Returns whether a mailbox has a copy. Mailboxes are compared by id, and by address only if no id was recorded.
     pub fn has(&self, id: &str, address: &MailboxAddress) -> bool {
         self.mailboxes.iter().any(|filed| match &filed.id {

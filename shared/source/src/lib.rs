@@ -48,6 +48,16 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// Returns the places of the participants for whom the item was captured: 0 is the sender, 1 the first of the others. A
+    /// participant may be captured later than another one: then an item that is complete without a copy for the former is
+    /// listed again, and its participants are looked up again. Empty if the source captures an item for all of them at once.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    async fn captured_participants(&self, _id: &ItemId) -> Result<Vec<usize>, SourceError> {
+        Ok(Vec::new())
+    }
+
     /// Returns the source's response for one item, not parsed yet: parsing may take memory.
     ///
     /// # Errors

@@ -49,6 +49,15 @@ impl CloudApi {
     async fn variants(&self, id: &ItemId) -> Result<Variants, SourceError> {
         copies::copies(&self.store, id).await?.ok_or(SourceError::NotFound)
     }
+
+    /// Reads the copies of a message that was filed without its content, for the item with the content. They may contain
+    /// the other party.
+    async fn earlier(&self, id: &ItemId) -> Result<Option<Variants>, SourceError> {
+        match original_id(id) {
+            Some(original) => copies::copies(&self.store, &original).await,
+            None => Ok(None),
+        }
+    }
 }
 
 #[async_trait]
@@ -63,6 +72,12 @@ impl Source for CloudApi {
         Window::OVERLAP
     }
 
+    /// A business number may be connected after the item was filed for another one, and report the item then.
+    async fn captured_participants(&self, id: &ItemId) -> Result<Vec<usize>, SourceError> {
+        let variants = self.variants(id).await?;
+        Ok(cloud_api::captured_participants(&variants, self.earlier(id).await?.as_ref()))
+    }
+
     async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let variants = self.variants(id).await?;
         let now = Timestamp::now();
@@ -70,11 +85,7 @@ impl Source for CloudApi {
             return Err(SourceError::StillCapturing { retry_after: None });
         }
         let files = files::files(&self.store, &variants, now).await?;
-        // The copies of the message without its content may contain the other party.
-        let earlier = match original_id(id) {
-            Some(original) => copies::copies(&self.store, &original).await?,
-            None => None,
-        };
+        let earlier = self.earlier(id).await?;
         let item = cloud_api::item(id, &variants, &files, earlier.as_ref());
         Ok(ItemJson::new(item.to_string().into_bytes())?)
     }

@@ -264,18 +264,7 @@ async fn prepare(connection: &Connection, candidate: &Candidate) -> anyhow::Resu
     else {
         return Ok(None);
     };
-    let wanted = |place: &usize| candidate.participants.contains(place);
-    let unmapped: Vec<_> = outcome.unmapped.iter().copied().filter(wanted).collect();
-    if !unmapped.is_empty() {
-        outcome.unmapped.retain(|place| !wanted(place));
-        outcome.lookup_rejected.retain(|place| !wanted(place));
-        outcome.missing.extend(unmapped.into_iter().map(|participant| MissingParticipant {
-            participant,
-            reason: MissingReason::MappedLater,
-            since: now,
-            checks: 0,
-            last_check: None,
-        }));
+    if outcome.look_up_again(|place| candidate.participants.contains(&place), MissingReason::MappedLater, now) {
         let put =
             Put { key: &keys.outcome, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
         if !matches!(store.put(put, stored.condition()).await?, Written::Yes(_)) {
