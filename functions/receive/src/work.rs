@@ -35,6 +35,10 @@ const EVENTS_PER_TASK: usize = 250;
 /// Files that are fetched concurrently: two of the maximum size (100 MB) fit into the function's memory.
 const CONCURRENT_FILES: usize = 2;
 
+/// Receives of a webhook's task up to which its files are queued although an event cannot be written. If they were queued at
+/// each of the task's 300 receives, SQS would soon have too many messages in flight.
+const FILE_QUEUEING_RECEIVES: u32 = 3;
+
 /// Fetches files.
 pub struct Files {
     meta: Option<MediaFetcher>,
@@ -72,9 +76,9 @@ impl Work for Receive {
 
     async fn work(&self, record: &Record, _invocation: &Invocation) -> Result<Next, Failure> {
         match Task::read(&record.body) {
-            Some(Task::Webhook(task)) => self.webhook(&task).await?,
+            Some(Task::Webhook(task)) => self.webhook(&task, record.receive_count).await?,
             Some(Task::File(task)) => self.file(&task).await?,
-            Some(Task::Notification) => self.notification(record.body.as_bytes()).await?,
+            Some(Task::Notification) => self.notification(record.body.as_bytes(), record.receive_count).await?,
             None => {
                 return Err(permanent(
                     Reason::TaskMalformed,
@@ -114,7 +118,7 @@ impl Receive {
     }
 
     /// Writes the events of a body that is stored, or a part of them.
-    async fn webhook(&self, task: &WebhookTask) -> Result<(), Failure> {
+    async fn webhook(&self, task: &WebhookTask, receives: u32) -> Result<(), Failure> {
         let body = self.capture.body(task.received, &task.webhook).await.map_err(from_source)?;
         let body =
             body.ok_or_else(|| permanent(Reason::ItemNotFound, "the stored body of the webhook has been deleted"))?;
@@ -122,28 +126,29 @@ impl Receive {
             Channel::Meta => entries(&body, &self.payload),
             Channel::Aws => aws_entries(&body),
         };
-        self.fan_out(&webhook.map_err(malformed)?, task).await
+        self.fan_out(&webhook.map_err(malformed)?, task, receives).await
     }
 
     /// Stores a notification unchanged, and writes its events.
-    async fn notification(&self, body: &[u8]) -> Result<(), Failure> {
+    async fn notification(&self, body: &[u8], receives: u32) -> Result<(), Failure> {
         let received = Timestamp::now();
         let sha256 = self.capture.raw(body, received).await.map_err(from_source)?;
         let webhook = aws_entries(body).map_err(malformed)?;
         let task = WebhookTask { v: TASK_VERSION, received, webhook: sha256, channel: Channel::Aws, part: None };
-        self.fan_out(&webhook, &task).await?;
+        self.fan_out(&webhook, &task, receives).await?;
         metrics::add(Metric::Webhooks, 1);
         Ok(())
     }
 
-    /// Writes every event, and queues its files. All of it may happen again: each object is the same.
-    async fn fan_out(&self, webhook: &Webhook, task: &WebhookTask) -> Result<(), Failure> {
+    /// Writes every event, and queues its files. All of it may happen again: each object is the same. `receives` is the
+    /// number of receives of the task's message.
+    async fn fan_out(&self, webhook: &Webhook, task: &WebhookTask, receives: u32) -> Result<(), Failure> {
         let count = count_events(webhook);
         if task.part.is_none() && count > EVENTS_PER_TASK {
             return self.split(task, count).await;
         }
         let part = task.part.unwrap_or(WebhookPart { first: 0, count, total: None });
-        self.write(webhook, task, part).await?;
+        self.write(webhook, task, part, receives).await?;
         // Once for each body: by the task of its first events, after them.
         if part.first == 0 {
             self.histories(webhook, task).await?;
@@ -179,9 +184,15 @@ impl Receive {
         Ok(())
     }
 
-    /// Writes a part of the events. Their files are queued even if an event cannot be written: WhatsApp keeps a file for 7
-    /// days, which the event's retries may take.
-    async fn write(&self, webhook: &Webhook, task: &WebhookTask, part: WebhookPart) -> Result<(), Failure> {
+    /// Writes a part of the events. Their files are queued even if an event cannot be written, because WhatsApp keeps a file
+    /// for 7 days, which the event's retries may take; but only at the first receives, and again when all are written.
+    async fn write(
+        &self,
+        webhook: &Webhook,
+        task: &WebhookTask,
+        part: WebhookPart,
+        receives: u32,
+    ) -> Result<(), Failure> {
         let webhook_key = task.webhook.short_hex();
         // Events after the first that the bucket does not take would only wait for the same.
         let is_down = AtomicBool::new(false);
@@ -226,7 +237,9 @@ impl Receive {
         }
         let (files, kept): (Vec<_>, Vec<_>) = written.into_iter().unzip();
         let files = files.concat();
-        send(&self.queue, &files).await?;
+        if receives <= FILE_QUEUEING_RECEIVES || kept.iter().all(Result::is_ok) {
+            send(&self.queue, &files).await?;
+        }
         kept.into_iter().collect::<Result<(), _>>().map_err(from_source)?;
         info!(webhook = webhook_key, events = part.count, files = files.len(), "webhook stored");
         Ok(())

@@ -37,8 +37,14 @@ async fn stored(receive: &Receive, entry: Value) -> WebhookTask {
 }
 
 async fn work(receive: &Receive, body: String) -> Result<Next, Failure> {
+    work_again(receive, body, 1).await
+}
+
+/// Delivers a body whose message was received this number of times. The invocation is at its deadline.
+async fn work_again(receive: &Receive, body: String, receive_count: u32) -> Result<Next, Failure> {
     let now = Timestamp::now();
-    receive.work(&Record::of_body(body, None), &Invocation::new(String::new(), String::new(), now, now)).await
+    let record = Record { receive_count, ..Record::of_body(body, None) };
+    receive.work(&record, &Invocation::new(String::new(), String::new(), now, now)).await
 }
 
 /// Returns the ids of the files for which a task is queued.
@@ -167,6 +173,30 @@ async fn files_are_queued_while_no_event_can_be_written() {
     assert!(aws.keys(keys::PROCESSED).is_empty());
     work(&receive, task).await.unwrap();
     assert_eq!((aws.keys(keys::RECEIVED).len(), aws.keys(keys::PROCESSED).len()), (100, 1));
+}
+
+/// A task is received up to 300 times. Each of its file tasks stays in flight until its file is stored.
+#[tokio::test]
+async fn retried_webhook_does_not_queue_its_files_each_time() {
+    let aws = Aws::start().await;
+    let (receive, _) = receive(&aws);
+    let task = stored(&receive, pictures(2)).await.to_json();
+    aws.fail(Some("events/"));
+    for receives in 1..=20 {
+        assert!(work_again(&receive, task.clone(), receives).await.is_err());
+    }
+    assert_eq!(queued_files(&aws), ["0", "0", "0", "1", "1", "1"]);
+    aws.fail(None);
+    work_again(&receive, task.clone(), 21).await.unwrap();
+    assert_eq!(queued_files(&aws).len(), 8, "the first attempts may have ended before they queued the files");
+    // On the channel of AWS, too.
+    let notification = json!({"Type": "Notification", "TopicArn": "arn", "Message":
+        json!({"whatsAppWebhookEntry": pictures(2).to_string()}).to_string()});
+    aws.fail(Some("events/"));
+    for receives in 4..=6 {
+        assert!(work_again(&receive, notification.to_string(), receives).await.is_err());
+    }
+    assert_eq!(queued_files(&aws).len(), 8);
 }
 
 /// convert files the placeholder when the wait ends, so content that is written just before that must not have its id.
