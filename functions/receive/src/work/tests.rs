@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use source::cloud_api::{AwsMedia, MediaApi};
 
 use super::*;
+use crate::intake::{Intake, QueueIntake};
 
 fn receive(aws: &Aws) -> (Receive, Store) {
     let store = Store::new(aws.config(), BUCKET.to_owned());
@@ -246,4 +247,15 @@ fn retry_of_a_file_waits_for_the_longer_of_both_waits() {
             assert_eq!(after, expected);
         }
     }
+}
+
+/// Something else than the bucket answers. If the webhook were confirmed, it would be lost.
+#[tokio::test]
+async fn webhook_is_not_kept_if_its_write_is_answered_with_404() {
+    let aws = Aws::start().await;
+    let (receive, _) = receive(&aws);
+    let intake = QueueIntake { capture: receive.capture, queue: receive.queue };
+    aws.misdirect_writes(keys::WEBHOOKS);
+    assert!(matches!(intake.keep(b"{}").await, Err(Failure::Configuration { .. })));
+    assert!(aws.messages().is_empty());
 }

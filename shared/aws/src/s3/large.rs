@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use aws_sdk_s3::{
     Client,
-    error::ProvideErrorMetadata,
+    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
@@ -148,6 +148,11 @@ impl Store {
     }
 }
 
+/// Returns whether the upload no longer exists: an earlier attempt of the SDK may have completed it.
+fn is_completed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
+    !matches!(condition, Condition::Always) && error.code() == Some("NoSuchUpload")
+}
+
 /// A multipart upload in progress.
 struct Upload {
     client: Client,
@@ -203,8 +208,9 @@ impl Upload {
             .send();
         match completed.await {
             Ok(response) => Ok(Written::Yes(ETag(response.e_tag.unwrap_or_default()))),
-            // Also 404: an earlier attempt of the SDK may have completed the upload.
-            Err(error) if condition_failed(&condition, &error) => Ok(Written::Conflict),
+            Err(error) if condition_failed(&condition, &error) || is_completed(&condition, &error) => {
+                Ok(Written::Conflict)
+            }
             Err(error) => Err(error_of("complete", &self.key, &error)),
         }
     }

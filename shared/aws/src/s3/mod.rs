@@ -332,10 +332,15 @@ fn is_race(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { problem, .. } if problem == CONDITIONAL_CONFLICT)
 }
 
-/// Returns whether the condition of a write does not hold. 404: the object to replace, or the upload, no longer exists.
+/// Returns whether the condition of a write does not hold. 404 is that only if an object is to be replaced: it no longer
+/// exists. Another write with this status was answered by something else than the bucket, and nothing was stored.
 fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
-    let conditional = !matches!(condition, Condition::Always);
-    conditional && matches!(status(error), Some(412 | 404)) && !no_bucket(error)
+    let is_gone = || status(error) == Some(404) && !no_bucket(error);
+    match condition {
+        Condition::Always => false,
+        Condition::Absent => status(error) == Some(412),
+        Condition::Unchanged(_) => status(error) == Some(412) || is_gone(),
+    }
 }
 
 fn no_bucket<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -360,5 +365,39 @@ where
         StoreError::Unavailable { operation, key, problem }
     } else {
         StoreError::Configuration { operation, key, problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::{
+        config::http::HttpResponse, error::ErrorMetadata, operation::put_object::PutObjectError, primitives::SdkBody,
+    };
+
+    use super::*;
+
+    #[test]
+    fn status_404_is_a_conflict_only_if_an_object_is_replaced() {
+        let (etag, failed) = (ETag("1".to_owned()), |condition: Condition<'_>, status: u16, code: Option<&str>| {
+            let mut metadata = ErrorMetadata::builder();
+            if let Some(code) = code {
+                metadata = metadata.code(code);
+            }
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            let error = SdkError::service_error(PutObjectError::generic(metadata.build()), response);
+            condition_failed(&condition, &error)
+        });
+        for (status, code, absent, unchanged) in [
+            (412, Some("PreconditionFailed"), true, true),
+            (404, Some("NoSuchKey"), false, true),
+            (404, None, false, true),
+            (404, Some("NoSuchBucket"), false, false),
+            (409, Some("ConditionalRequestConflict"), false, false),
+            (403, Some("AccessDenied"), false, false),
+        ] {
+            assert_eq!(failed(Condition::Absent, status, code), absent, "{status} {code:?}");
+            assert_eq!(failed(Condition::Unchanged(&etag), status, code), unchanged, "{status} {code:?}");
+            assert!(!failed(Condition::Always, status, code), "{status} {code:?}");
+        }
     }
 }

@@ -49,6 +49,7 @@ struct Contents {
     writes: Vec<String>,
     etags: u64,
     failure: Option<&'static str>,
+    misdirected: Option<&'static str>,
     lost: Option<&'static str>,
     reads: Vec<String>,
 }
@@ -128,6 +129,11 @@ impl Aws {
     pub fn fail(&self, text: Option<&'static str>) {
         lock(&self.state).failure = text;
     }
+
+    /// Answers all writes with this text in the object's key with status 404 and no body, as another server than S3 may.
+    pub fn misdirect_writes(&self, text: &'static str) {
+        lock(&self.state).misdirected = Some(text);
+    }
 }
 
 fn lock(state: &Shared) -> MutexGuard<'_, Contents> {
@@ -178,6 +184,9 @@ impl Contents {
     fn put(&mut self, key: String, headers: &HeaderMap, body: Vec<u8>) -> Response {
         if self.fails(&key) {
             return error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+        }
+        if self.misdirected.is_some_and(|text| key.contains(text)) {
+            return StatusCode::NOT_FOUND.into_response();
         }
         let current = self.objects.get(&key).map(|object| object.etag.as_str());
         let absent = text(headers, "if-none-match").is_none() || current.is_none();
