@@ -35,6 +35,9 @@ const EVENTS_PER_TASK: usize = 250;
 /// Files that are fetched concurrently: two of the maximum size (100 MB) fit into the function's memory.
 const CONCURRENT_FILES: usize = 2;
 
+/// Time before the invocation's deadline at which a file that is still being fetched, or has not begun, is postponed.
+const FILE_RESERVE: Duration = Duration::from_secs(1);
+
 /// Receives of a webhook's task up to which its files are queued although an event cannot be written. If they were queued at
 /// each of the task's 300 receives, SQS would soon have too many messages in flight.
 const FILE_QUEUEING_RECEIVES: u32 = 3;
@@ -74,10 +77,10 @@ impl Work for Receive {
         Ok(())
     }
 
-    async fn work(&self, record: &Record, _invocation: &Invocation) -> Result<Next, Failure> {
+    async fn work(&self, record: &Record, invocation: &Invocation) -> Result<Next, Failure> {
         match Task::read(&record.body) {
             Some(Task::Webhook(task)) => self.webhook(&task, record.receive_count).await?,
-            Some(Task::File(task)) => self.file(&task).await?,
+            Some(Task::File(task)) => self.file(&task, invocation.remaining()).await?,
             Some(Task::Notification) => self.notification(record.body.as_bytes(), record.receive_count).await?,
             None => {
                 return Err(permanent(
@@ -91,17 +94,24 @@ impl Work for Receive {
 }
 
 impl Receive {
-    /// Fetches a file.
-    async fn file(&self, task: &MediaTask) -> Result<(), Failure> {
+    /// Fetches a file in the time that is left of the invocation.
+    async fn file(&self, task: &MediaTask, remaining: Duration) -> Result<(), Failure> {
         let now = Timestamp::now();
         let fetcher = if task.is_from_aws() { Some(&self.files.aws) } else { self.files.meta.as_ref() };
         let fetcher = fetcher.ok_or_else(|| Failure::Configuration {
             detail: "a file must be fetched from Meta, and the function lacks the secret with the access token: deploy the stack again".to_owned(),
             after: task.retry_after(now),
         })?;
-        // The file is in memory while it is fetched.
-        let _memory = self.files.permits.acquire().await;
-        let fetched = fetcher.fetch(task, now).await;
+        let fetch = async {
+            // The file is in memory while it is fetched.
+            let _memory = self.files.permits.acquire().await;
+            fetcher.fetch(task, now).await
+        };
+        // A record that reaches the invocation's deadline is retried with the queue's own, shorter wait.
+        let Ok(fetched) = tokio::time::timeout(remaining.saturating_sub(FILE_RESERVE), fetch).await else {
+            let detail = "the file was not fetched before the function's deadline".to_owned();
+            return Err(Failure::Transient { detail, after: task.retry_after(now) });
+        };
         let outcome = fetched.map_err(|error| postponed(from_source(error), task.retry_after(now)))?;
         match outcome {
             MediaOutcome::Stored => info!(file = task.key(), "file stored"),

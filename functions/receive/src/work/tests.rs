@@ -232,6 +232,23 @@ async fn content_near_the_end_of_the_wait_is_a_late_item() {
     }
 }
 
+/// Other files hold both permits until the invocation ends.
+#[tokio::test]
+async fn file_at_the_deadline_waits_as_long_as_a_failed_one() {
+    let aws = Aws::start().await;
+    let (receive, _) = receive(&aws);
+    let _hung = receive.files.permits.acquire_many(CONCURRENT_FILES as u32).await.unwrap();
+    for (age, expected) in
+        [(SignedDuration::from_hours(1), Some(Duration::from_secs(1800))), (SignedDuration::ZERO, None)]
+    {
+        let received = Timestamp::now() - age;
+        let task = json!({"v": 1, "media": "1", "aws_phone_number_id": "phone-number-id-1", "received": received});
+        let worked = tokio::time::timeout(Duration::from_secs(60), work(&receive, task.to_string())).await;
+        let failure = worked.expect("the task waits for a permit after the deadline");
+        assert!(matches!(failure, Err(Failure::Transient { after, .. }) if after == expected), "{failure:?}");
+    }
+}
+
 #[test]
 fn retry_of_a_file_waits_for_the_longer_of_both_waits() {
     let (short, long) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
