@@ -219,6 +219,28 @@ async fn placeholder_item_waits_until_its_content_arrives() -> anyhow::Result<()
     Ok(())
 }
 
+/// convert's task is received 300 times for both waits.
+#[tokio::test]
+async fn waits_for_content_and_file_take_six_days_together() -> anyhow::Result<()> {
+    let bucket = Bucket::start().await?;
+    let at = now();
+    bucket.receive(&placeholder("wamid.P"), at - HOUR * 2).await?;
+    let half_an_hour = Some(std::time::Duration::from_secs(1800));
+    let waits = bucket.item("wamid.P").await.map(|item| item.id);
+    assert!(
+        matches!(waits, Err(SourceError::StillCapturing { retry_after }) if retry_after == half_an_hour),
+        "{waits:?}"
+    );
+    for (id, days, is_filed) in [("wamid.Q", 6, true), ("wamid.R", 5, false)] {
+        let first = at - HOUR * 24 * days;
+        bucket.receive(&placeholder(id), first).await?;
+        bucket.receive(&image("history", id, "never", b"x"), first + HOUR * 22).await?;
+        let files = bucket.item(id).await.map(|item| item.files().len());
+        assert_eq!(files.as_ref().ok(), is_filed.then_some(&0), "{files:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn content_after_a_filed_placeholder_is_another_item() -> anyhow::Result<()> {
     let bucket = Bucket::start().await?;

@@ -111,14 +111,14 @@ impl Variants {
     }
 
     /// Returns the files of the message, in the order of the best copy that names files. For each file the id that each
-    /// copy names it by, with the time at which the copy was received, the best copy first.
-    pub fn media(&self) -> Vec<Vec<(Timestamp, MediaReference)>> {
-        let mut files: Vec<Vec<(Timestamp, MediaReference)>> = Vec::new();
+    /// copy names it by, the best copy first.
+    pub fn media(&self) -> Vec<Vec<MediaReference>> {
+        let mut files: Vec<Vec<MediaReference>> = Vec::new();
         for stored in &self.0 {
             for (place, reference) in media::stored(&stored.event).into_iter().enumerate() {
                 match files.get_mut(place) {
-                    Some(file) => file.push((stored.received, reference)),
-                    None => files.push(vec![(stored.received, reference)]),
+                    Some(file) => file.push(reference),
+                    None => files.push(vec![reference]),
                 }
             }
         }

@@ -136,7 +136,7 @@ fn file_of_both_webhooks_is_shown_once() {
     assert_eq!(item.files().len(), 1);
     let variants = Variants::new([sent, received].iter().map(|webhook| stored(&event(webhook))).collect()).unwrap();
     let media = variants.media();
-    let of: Vec<_> = media[0].iter().map(|(_, file)| (file.id.as_str(), file.phone_number_id.as_deref())).collect();
+    let of: Vec<_> = media[0].iter().map(|file| (file.id.as_str(), file.phone_number_id.as_deref())).collect();
     assert_eq!((media.len(), of), (1, vec![("22", Some("746701740605")), ("11", Some("7447700900104"))]));
 }
 

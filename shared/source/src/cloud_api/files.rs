@@ -3,12 +3,12 @@
 use aws::s3::{Store, Version};
 use cloud_api::{CapturedFile, MediaReference, MissingFile, Variants};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Sha256, keys};
 
 use super::{
     media::{Facts, facts},
-    media_task::{FILE_WAIT, retry_after},
+    media_task::{FILE_WAIT, retry_after, wait_begins},
 };
 use crate::{
     Sink, SourceError,
@@ -33,18 +33,17 @@ pub(super) async fn files(
     variants: &Variants,
     now: Timestamp,
 ) -> Result<Vec<CapturedFile>, SourceError> {
-    let state = |copies: Vec<_>| async move { file(store, &copies, now).await };
+    let begin = wait_begins(variants.all().iter().map(|stored| stored.received).collect());
+    let age = begin.map_or(SignedDuration::MAX, |begin| now.duration_since(begin));
+    let state = |copies: Vec<_>| async move { file(store, &copies, age).await };
     stream::iter(variants.media()).map(state).buffered(CONCURRENT_READS).try_collect().await
 }
 
-/// Returns the state of one file. Each copy of the message may name the file by another id; any of them is accepted.
-async fn file(
-    store: &Store,
-    copies: &[(Timestamp, MediaReference)],
-    now: Timestamp,
-) -> Result<CapturedFile, SourceError> {
-    let (mut missing, mut youngest) = (None, None);
-    for (received, media) in copies {
+/// Returns the state of one file. Each copy of the message may name the file by another id; any of them is accepted. `age` is
+/// the time for which the item has waited.
+async fn file(store: &Store, copies: &[MediaReference], age: SignedDuration) -> Result<CapturedFile, SourceError> {
+    let (mut missing, mut is_pending) = (None, false);
+    for media in copies {
         match facts(store, &key_of(media)).await? {
             // Under an id that another message has, too.
             Some(Facts::There { sha256, .. }) if media.sha256.is_some_and(|declared| declared != sha256) => {
@@ -55,13 +54,12 @@ async fn file(
             }
             Some(Facts::Lost { why, .. }) => missing = missing.or(Some(why)),
             None => {
-                youngest = youngest.max(Some(*received));
+                is_pending = true;
                 missing = missing.or(Some(MissingFile::NotFetched));
             }
         }
     }
-    let age = youngest.map(|received| now.duration_since(received));
-    if let Some(age) = age.filter(|age| *age < FILE_WAIT) {
+    if is_pending && age < FILE_WAIT {
         return Err(SourceError::StillCapturing { retry_after: retry_after(age) });
     }
     Ok(CapturedFile::Missing(missing.unwrap_or(MissingFile::NotFetched)))
@@ -76,7 +74,7 @@ pub(super) async fn copy(
     limit: u64,
     sink: &mut dyn Sink,
 ) -> Result<Sha256, SourceError> {
-    for (_, media) in variants.media().get(place).into_iter().flatten() {
+    for media in variants.media().get(place).into_iter().flatten() {
         let Some(Facts::There { key, bytes, sha256, .. }) = facts(store, &key_of(media)).await? else { continue };
         if wanted.is_some_and(|wanted| wanted != sha256) {
             continue;

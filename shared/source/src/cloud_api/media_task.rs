@@ -26,6 +26,14 @@ pub(super) fn retry_after(age: SignedDuration) -> Option<Duration> {
     (age >= SOON).then_some(LONG_WAIT)
 }
 
+/// Returns the time from which an item waits for its files: the receipt of its first copy. A placeholder may have used a part
+/// of the wait, and each further copy may name another file: the receives of convert's task would not last for all of
+/// their waits. A copy that comes after such a wait has a task of its own, and begins another one.
+pub(super) fn wait_begins(mut received: Vec<Timestamp>) -> Option<Timestamp> {
+    received.sort();
+    received.into_iter().reduce(|begin, next| if next.duration_since(begin) < FILE_WAIT { begin } else { next })
+}
+
 /// The task to fetch a file. It contains only WhatsApp's ids of the file and of the business number: no phone number,
 /// person or message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +106,23 @@ impl MediaTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn item_waits_for_its_files_from_its_first_copy() {
+        let at =
+            |days: i64| "2026-11-01T09:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(24 * days);
+        for (received, begin) in [
+            (vec![0], 0),
+            (vec![5, 0], 0),
+            (vec![0, 1, 5, 5], 0),
+            // The first file was given up by then.
+            (vec![0, 6], 6),
+            (vec![200, 0, 5, 203], 200),
+        ] {
+            assert_eq!(wait_begins(received.iter().copied().map(at).collect()), Some(at(begin)), "{received:?}");
+        }
+        assert_eq!(wait_begins(Vec::new()), None);
+    }
 
     #[test]
     fn file_is_retried_until_it_is_given_up() {

@@ -21,6 +21,7 @@ use cloud_api::{EVIDENCE_ID, Variants, file_place, original_id};
 use jiff::{SignedDuration, Timestamp};
 use model::{Attachment, ItemId, ItemJson, Sha256, Window};
 
+use self::media_task::retry_after;
 pub use self::{
     account::{MetaAccount, SubscribedApp},
     capture::Capture,
@@ -82,7 +83,9 @@ impl Source for CloudApi {
         let variants = self.variants(id).await?;
         let now = Timestamp::now();
         if variants.is_waiting(now) {
-            return Err(SourceError::StillCapturing { retry_after: None });
+            return Err(SourceError::StillCapturing {
+                retry_after: retry_after(now.duration_since(variants.received())),
+            });
         }
         let files = files::files(&self.store, &variants, now).await?;
         let earlier = self.earlier(id).await?;
