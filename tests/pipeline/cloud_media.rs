@@ -222,6 +222,15 @@ async fn file_that_meta_does_not_have_is_lost_after_six_days() -> anyhow::Result
         let notes = item.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
         assert!(notes.contains(note), "{notes}");
     }
+    // Meta describes the file, and has no bytes under any of its URLs.
+    meta_server.expired_urls.store(u32::MAX, Ordering::SeqCst);
+    let task = receive_task(&bucket, &image("messages", "wamid.U", "78", b"bytes"), at).await?;
+    let before = fetcher.fetch(&task, at + HOUR * (24 * 6 - 1)).await;
+    assert!(matches!(before, Err(SourceError::Unavailable { .. })));
+    let lost = fetcher.fetch(&task, at + HOUR * 24 * 6).await?;
+    assert_eq!(lost, MediaOutcome::Lost(cloud_api::MissingFile::Erased));
+    let notes = bucket.item("wamid.U").await?.webhook.map(|webhook| webhook.notes.join("\n")).unwrap_or_default();
+    assert!(notes.contains("WhatsApp did not have it"), "{notes}");
     // A file that was not fetched in 6 days is lost.
     bucket.receive(&image("messages", "wamid.N", "never", b"x"), at).await?;
     assert_eq!(bucket.item("wamid.N").await?.files().len(), 0);

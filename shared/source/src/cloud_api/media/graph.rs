@@ -146,7 +146,8 @@ impl MetaMedia {
                 _ => Ok(bytes),
             };
         }
-        Err(unavailable("each URL of the file had expired before it was used").into())
+        // Each URL was new, so the file itself is missing.
+        Err(Failure::NotFound)
     }
 }
 
