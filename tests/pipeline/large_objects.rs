@@ -81,6 +81,6 @@ async fn range_read_is_of_the_expected_version_or_fails() -> anyhow::Result<()> 
     assert_eq!(pipeline.store.read_piece(&version, length..u64::MAX).await?.len(), 0);
 
     pipeline.put(KEY, "another").await?;
-    assert!(matches!(pipeline.store.read_piece(&version, 0..1).await, Err(StoreError::Configuration { .. })));
+    assert!(matches!(pipeline.store.read_piece(&version, 0..1).await, Err(StoreError::Unavailable { .. })));
     Ok(())
 }

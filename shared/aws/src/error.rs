@@ -24,7 +24,8 @@ where
     let status = error.raw_response().map(|response| response.status().as_u16());
     match (error.code(), status) {
         (_, None) => transient(DisplayErrorContext(error).to_string()),
-        (Some(code), Some(429 | 500..)) => transient(code.to_owned()),
+        // S3 reports an error of a long operation in the body of a response that has begun as a success.
+        (Some(code), Some(200..=299 | 429 | 500..)) => transient(code.to_owned()),
         (Some(code), _) if is_transient(code) => transient(code.to_owned()),
         (Some(code), _) => rejected(code.to_owned()),
         (None, Some(409)) => transient(CONDITIONAL_CONFLICT.to_owned()),
@@ -83,6 +84,7 @@ mod tests {
             (409, Some("OperationAborted")),
             (409, None),
             (200, None),
+            (200, Some("InternalError")),
         ] {
             assert!(failed(status, code).is_transient, "{status} {code:?}");
         }

@@ -136,7 +136,13 @@ impl Store {
         let key = &version.key;
         let request = self.client.get_object().bucket(&self.bucket).key(key).if_match(&version.etag.0);
         let response = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
-        let response = response.map_err(|error| error_of("get", key, &error))?;
+        let response = response.map_err(|error| match status(&error) {
+            Some(412) => {
+                let problem = "the object was overwritten while it was read".to_owned();
+                StoreError::Unavailable { operation: "get", key: log_key(key), problem }
+            }
+            _ => error_of("get", key, &error),
+        })?;
         let length = range.end - range.start;
         let bytes = read(response.body, usize::try_from(length).unwrap_or_default(), key).await?;
         if bytes.len() as u64 == length {

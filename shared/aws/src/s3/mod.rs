@@ -335,11 +335,13 @@ fn is_race(error: &StoreError) -> bool {
 /// Returns whether the condition of a write does not hold. 404 is that only if an object is to be replaced: it no longer
 /// exists. Another write with this status was answered by something else than the bucket, and nothing was stored.
 fn condition_failed<E: ProvideErrorMetadata>(condition: &Condition<'_>, error: &SdkError<E>) -> bool {
+    // The completion of an upload reports it in the body of a response with status 200.
+    let is_other = status(error) == Some(412) || error.code() == Some("PreconditionFailed");
     let is_gone = || status(error) == Some(404) && !no_bucket(error);
     match condition {
         Condition::Always => false,
-        Condition::Absent => status(error) == Some(412),
-        Condition::Unchanged(_) => status(error) == Some(412) || is_gone(),
+        Condition::Absent => is_other,
+        Condition::Unchanged(_) => is_other || is_gone(),
     }
 }
 
@@ -377,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_404_is_a_conflict_only_if_an_object_is_replaced() {
+    fn failed_condition_is_told_from_other_errors() {
         let (etag, failed) = (ETag("1".to_owned()), |condition: Condition<'_>, status: u16, code: Option<&str>| {
             let mut metadata = ErrorMetadata::builder();
             if let Some(code) = code {
@@ -389,6 +391,9 @@ mod tests {
         });
         for (status, code, absent, unchanged) in [
             (412, Some("PreconditionFailed"), true, true),
+            (412, None, true, true),
+            (200, Some("PreconditionFailed"), true, true),
+            (200, Some("InternalError"), false, false),
             (404, Some("NoSuchKey"), false, true),
             (404, None, false, true),
             (404, Some("NoSuchBucket"), false, false),
