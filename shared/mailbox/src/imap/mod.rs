@@ -44,6 +44,9 @@ pub use login::{ImapAccount, ImapAccounts, ImapLogin};
 /// Maximum number of copies of an item that are counted.
 const COPIES_MAX: usize = 1000;
 
+/// Recorded as the id of a stored message if the server does not support UIDPLUS.
+const UNKNOWN_UID: &str = "unknown";
+
 /// A mail server as a mail system.
 pub struct Imap {
     config: ImapConfig,
@@ -201,7 +204,7 @@ impl Imap {
             if attempt == Attempt::Retry
                 && let Some(uid) = session.find_copy(&copy, Some(date)).await?
             {
-                return Ok(filed(uid, FilingResult::Skipped));
+                return Ok(Filed { message: uid.to_string(), result: FilingResult::Skipped });
             }
             if !session.has_folder {
                 session.make_folder().await?;
@@ -214,15 +217,9 @@ impl Imap {
                 }
                 result => result,
             };
-            let uid =
-                match appended? {
-                    Some(uid) => uid,
-                    // The server does not support UIDPLUS.
-                    None => session.find_copy(&copy, Some(date)).await.map_err(Failure::after_the_message)?.ok_or(
-                        Failure::OutcomeUnknown("the server accepted the message and does not find it".into()),
-                    )?,
-                };
-            Ok(filed(uid, FilingResult::Imported))
+            // The tagged OK proves that the message is stored. A lookup of the UID could only turn that into a failure.
+            let message = appended?.map_or_else(|| UNKNOWN_UID.to_owned(), |uid| uid.to_string());
+            Ok(Filed { message, result: FilingResult::Imported })
         })
         .await
     }
@@ -236,10 +233,6 @@ impl Imap {
         }
         failure.into_error(self.config.settle_time)
     }
-}
-
-fn filed(uid: Uid, result: FilingResult) -> Filed {
-    Filed { message: uid.to_string(), result }
 }
 
 impl fmt::Debug for Imap {

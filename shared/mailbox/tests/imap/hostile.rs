@@ -7,6 +7,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailbox::{Attempt, MailboxError, Mailboxes};
+use model::FilingResult;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
@@ -349,6 +350,40 @@ async fn login_is_checked_once_for_each_account_and_domain() {
     for (address, checks) in [(ADA, 1), (BOB, 1), ("ada@example.org", 2), ("ada@example.org", 2)] {
         imap.find(&address.parse().unwrap()).await.unwrap();
         assert_eq!(LOGINS.load(Ordering::SeqCst), checks, "{address}");
+    }
+}
+
+/// Without UIDPLUS the response to APPEND has no UID, and a search may miss the message.
+#[tokio::test]
+async fn ok_without_a_uid_is_a_filing_whatever_a_search_returns() {
+    static APPENDS: AtomicUsize = AtomicUsize::new(0);
+    fn without_uidplus(command: &str) -> Option<Vec<u8>> {
+        match command {
+            "AUTHENTICATE" => Some(b"% OK [CAPABILITY IMAP4rev1 LITERAL+] in\r\n".to_vec()),
+            "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
+            "APPEND" => {
+                APPENDS.fetch_add(1, Ordering::SeqCst);
+                Some(b"% OK done\r\n".to_vec())
+            }
+            _ => None,
+        }
+    }
+    let misses: Script = |command| match command {
+        "UID" => Some(b"* SEARCH\r\n% OK done\r\n".to_vec()),
+        _ => without_uidplus(command),
+    };
+    let fails: Script = |command| match command {
+        "UID" => Some(b"% NO [UNAVAILABLE] index\r\n".to_vec()),
+        _ => without_uidplus(command),
+    };
+    for (search, attempt, appends) in
+        [(misses, Attempt::First, 1), (misses, Attempt::Retry, 2), (fails, Attempt::First, 3)]
+    {
+        let host = scripted(GREETING.to_vec(), search).await;
+        let imap = imap_with(config(&host), SecretStore::with("secret", None));
+        let filed = file(&imap, &message("1", 0), attempt).await.unwrap();
+        assert_eq!((filed.result, filed.message.as_str()), (FilingResult::Imported, "unknown"));
+        assert_eq!(APPENDS.load(Ordering::SeqCst), appends, "it is appended once");
     }
 }
 
