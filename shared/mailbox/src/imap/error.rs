@@ -173,6 +173,12 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.meaning() == meaning)
     }
 
+    /// Returns whether the server does not understand the command: a tagged BAD of which no other meaning is known.
+    pub(super) fn is_syntax_error(&self) -> bool {
+        matches!(self, Self::Refused(Refusal { is_tagged: true, condition, .. }) if condition.status == Status::Bad)
+            && self.means(Meaning::Unrecognized)
+    }
+
     /// Converts the failure of a command after the message was sent. Only a tagged refusal proves that the message was
     /// not stored.
     pub(super) fn after_the_message(self) -> Self {

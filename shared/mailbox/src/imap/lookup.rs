@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{
-    error::{Failure, Meaning},
+    error::Failure,
     folder::quoted,
     response::{Code, Condition, Response, Word},
     session::{Session, Uid},
@@ -56,8 +56,9 @@ impl Session {
         }
         let hidden = match self.search(&format!("NOT HEADER Message-ID \"\"{}", around(date))).await {
             Ok(hidden) => hidden,
-            // The server does not support a search for a missing field.
-            Err(failure) if failure.means(Meaning::Unrecognized) => return Ok(Vec::new()),
+            // The server does not support a search for a missing field. NO may be a transient failure, after which it is
+            // unknown whether there is a copy.
+            Err(failure) if failure.is_syntax_error() => return Ok(Vec::new()),
             Err(failure) => return Err(failure),
         };
         let hidden: Vec<_> = hidden.into_iter().filter(|uid| !hits.contains(uid)).collect();

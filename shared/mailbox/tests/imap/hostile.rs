@@ -403,6 +403,26 @@ async fn rejected_search_hides_no_copy() {
 }
 
 #[tokio::test]
+async fn failed_search_is_not_a_missing_copy() {
+    static SEARCHES: AtomicUsize = AtomicUsize::new(0);
+    static APPENDS: AtomicUsize = AtomicUsize::new(0);
+    let host = scripted(GREETING.to_vec(), |command| match command {
+        "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
+        "UID" if SEARCHES.fetch_add(1, Ordering::SeqCst) == 0 => Some(b"* SEARCH\r\n% OK done\r\n".to_vec()),
+        "UID" => Some(b"% NO Unable to lock index\r\n".to_vec()),
+        "APPEND" => {
+            APPENDS.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+        _ => None,
+    })
+    .await;
+    let imap = imap_with(config(&host), SecretStore::with("secret", None));
+    unrecognized(&file(&imap, &message("1", 0), Attempt::Retry).await.unwrap_err());
+    assert_eq!((SEARCHES.load(Ordering::SeqCst), APPENDS.load(Ordering::SeqCst)), (2, 0));
+}
+
+#[tokio::test]
 async fn hit_that_is_not_returned_is_not_counted_twice() {
     let host = scripted(GREETING.to_vec(), |command| match command {
         "EXAMINE" => Some(b"* OK [UIDVALIDITY 1] valid\r\n% OK\r\n".to_vec()),
