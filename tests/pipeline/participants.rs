@@ -118,6 +118,28 @@ async fn rejected_lookup_blocks_no_copy_and_is_counted() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// While a mailbox is created or moved, Graph reports that its account has none.
+#[tokio::test]
+async fn single_report_of_no_mailbox_drops_no_participant() -> anyhow::Result<()> {
+    const CATCH_ALL: &str = "catch-all@example.com";
+    let graph = GraphFake::start().await?;
+    for name in [ADA, BOB, CATCH_ALL] {
+        graph.add(User::new(name));
+    }
+    let refused = Refusal::new(404, "MailboxNotEnabledForRESTAPI");
+    graph.fault(On::kind(Kind::FolderSearch).times(2), Fault::Refuse(refused));
+    let variables = [("CATCH_ALL_MAILBOX", CATCH_ALL)];
+    let pipeline = Pipeline::start(ItemSource::Api(sample(&[])?), MailSystem::Graph(&graph), &variables).await?;
+    pipeline.machine.fetch(&Pipeline::timer()).await?;
+    pipeline.work_until_logged("an account has the address of a participant").await?;
+    let waiting = read_outcome(&pipeline).await?;
+    let reasons: Vec<_> = waiting.missing.iter().map(|missing| missing.reason).collect();
+    assert_eq!(reasons, [MissingReason::MailboxUnconfirmed; 2]);
+    assert!(!waiting.is_complete() && waiting.unmapped.is_empty());
+    assert!(graph.visible(CATCH_ALL).is_empty(), "the chat is in the catch-all mailbox");
+    Ok(())
+}
+
 /// A standard queue may deliver a message twice, even in one batch.
 #[tokio::test]
 async fn message_twice_in_a_batch_is_filed_once() -> anyhow::Result<()> {

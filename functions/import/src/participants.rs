@@ -3,7 +3,8 @@
 //! ```text
 //!                     lookup of one participant
 //!   mailbox found ────────────────────────────────▶ a copy is filed
-//!   no mailbox    ─┬─ not expected ────────────────▶ unmapped
+//!   no mailbox    ─┬─ not expected, no account ────▶ unmapped
+//!                  ├─ not expected, an account ────▶ missing ─ retries used up ─▶ unmapped
 //!                  └─ expected ─▶ missing ─ retries used up ─▶ own e-mail's mailbox, else dead letter mailbox-not-found
 //!   rejected,     ─┬─ not expected ─▶ missing ─ retries used up ─▶ unmapped and lookup_rejected
 //!   or failed      └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
@@ -20,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mapping::{Directory, Resolved};
+use mapping::{Directory, Found, Resolved};
 use message::copy::CopyAddresses;
 use model::{Failure, FiledMailbox, MailboxAddress, MissingParticipant, MissingReason, Outcome, Participant, Reason};
 
@@ -62,8 +63,12 @@ impl Directory for MailDirectory<'_> {
     type Mailbox = Mailbox;
     type Error = MailboxError;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
-        self.0.find(address).await
+    async fn find(&self, address: &MailboxAddress) -> Result<Found<Mailbox>, MailboxError> {
+        Ok(match self.0.look_up(address).await? {
+            mailbox::Found::Mailbox(mailbox) => Found::Mailbox(mailbox),
+            mailbox::Found::AccountOnly => Found::AccountOnly,
+            mailbox::Found::Nothing => Found::Nothing,
+        })
     }
 }
 
@@ -161,7 +166,20 @@ pub(crate) fn decide(
                 }
             }
             Resolved::Filed(_) => {}
-            Resolved::NotFound { .. } if !expected => plan.unmapped.push(participant),
+            Resolved::NotFound { has_account: false, .. } if !expected => plan.unmapped.push(participant),
+            Resolved::NotFound { .. } if !expected => {
+                let limit = limit.unexpected();
+                let reason = MissingReason::MailboxUnconfirmed;
+                let missing = checked(earlier, participant, reason, LookupLimit { limit, ..lookup_limit }, now);
+                if limit.is_reached(series(&missing), now) {
+                    plan.unmapped.push(participant);
+                } else {
+                    let detail =
+                        "an account has the address of a participant, and no mailbox is reported for it".to_owned();
+                    plan.waiting.add(Failure::Transient { detail, after: limit.next_check(series(&missing)) });
+                    plan.missing.push(missing);
+                }
+            }
             Resolved::NotFound { .. } => {
                 let missing = checked(earlier, participant, MissingReason::MailboxNotFound, lookup_limit, now);
                 if limit.is_reached(series(&missing), now) {
@@ -218,9 +236,9 @@ pub(crate) fn decide(
 /// Returns whether the user map or the tenant's domains expect a mailbox now. `false` for a participant with a copy.
 fn is_expected(resolved: &Resolved<Mailbox, MailboxError>) -> bool {
     match resolved {
-        Resolved::Mailbox { expected, .. } | Resolved::NotFound { expected } | Resolved::Failed { expected, .. } => {
-            *expected
-        }
+        Resolved::Mailbox { expected, .. }
+        | Resolved::NotFound { expected, .. }
+        | Resolved::Failed { expected, .. } => *expected,
         Resolved::Filed(_) => false,
     }
 }
@@ -256,7 +274,10 @@ fn checked(
 ) -> MissingParticipant {
     // An entry without a check: the lookup failed while no other lookup succeeded.
     let earlier = earlier.filter(|earlier| earlier.checks > 0);
-    let negative = |reason| matches!(reason, MissingReason::MailboxNotFound | MissingReason::LookupRejected);
+    let negative = |reason| match reason {
+        MissingReason::MailboxNotFound | MissingReason::MailboxUnconfirmed | MissingReason::LookupRejected => true,
+        MissingReason::LookupFailed | MissingReason::MappedLater => false,
+    };
     let before = match earlier {
         // A failed lookup says nothing, so it neither ends nor prolongs a series of responses.
         Some(earlier) if negative(earlier.reason) && reason == MissingReason::LookupFailed => return *earlier,
@@ -266,7 +287,8 @@ fn checked(
         Some(_) | None => None,
     };
     // Only "no mailbox" is cached.
-    let cached = if reason == MissingReason::MailboxNotFound { cached } else { Duration::ZERO };
+    let is_cached = matches!(reason, MissingReason::MailboxNotFound | MissingReason::MailboxUnconfirmed);
+    let cached = if is_cached { cached } else { Duration::ZERO };
     let Series { since, checks, last } = limit.next_cached(before, now, cached);
     MissingParticipant { participant, reason, since, checks, last_check: last }
 }

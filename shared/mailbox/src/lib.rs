@@ -37,6 +37,34 @@ pub struct Mailbox {
     pub primary: MailboxAddress,
 }
 
+/// The result of a lookup of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The address has this mailbox.
+    Mailbox(Mailbox),
+    /// An account has the address, and the mail system reports that the account has no mailbox. That is also the report
+    /// while a mailbox is created or moved, so it is final only if it is repeated.
+    AccountOnly,
+    /// No account has the address, or more than one.
+    Nothing,
+}
+
+impl Found {
+    /// Returns the mailbox.
+    pub fn mailbox(self) -> Option<Mailbox> {
+        match self {
+            Self::Mailbox(mailbox) => Some(mailbox),
+            Self::AccountOnly | Self::Nothing => None,
+        }
+    }
+}
+
+impl From<Option<Mailbox>> for Found {
+    fn from(mailbox: Option<Mailbox>) -> Self {
+        mailbox.map_or(Self::Nothing, Self::Mailbox)
+    }
+}
+
 /// Identifies the copy of an item. The Message-ID alone is not enough: the source may have captured one WhatsApp
 /// message twice, once without its picture. Those are two items with the same Message-ID, and each has its own copy.
 #[derive(Clone, Copy)]
@@ -211,6 +239,15 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError::Unavailable`], [`MailboxError::Configuration`], [`MailboxError::Unrecognized`] or
     /// [`MailboxError::LookupRejected`]: it is unknown whether the address has a mailbox.
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError>;
+
+    /// Like [`find`](Self::find), and distinguishes an account without a mailbox from an address that no account has, if
+    /// the mail system has a directory.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    async fn look_up(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
+        Ok(self.find(address).await?.into())
+    }
 
     /// Returns the time for which [`find`](Self::find) may repeat "no mailbox" without a request to the mail system.
     fn negative_ttl(&self) -> Duration {

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use model::MailboxAddress;
 
-use super::{Clock, Mailbox};
+use super::{Clock, Found};
 
 /// Lifetime of a found mailbox: the address may be assigned to another user, and the account may be removed.
 const POSITIVE_TTL: Duration = Duration::from_mins(10);
@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// Caches lookups of addresses. Entries expire by the wall clock.
 pub(super) struct RecipientCache {
-    entries: Mutex<HashMap<MailboxAddress, (Option<Mailbox>, Timestamp)>>,
+    entries: Mutex<HashMap<MailboxAddress, (Found, Timestamp)>>,
     /// Lifetime of a result without a mailbox. Short, because an administrator may be adding the mailbox.
     negative_ttl: Duration,
     clock: Clock,
@@ -37,26 +37,30 @@ impl RecipientCache {
         self.negative_ttl
     }
 
-    /// Returns the cached result; `Some(None)` means that the address has no mailbox.
-    pub(super) fn get(&self, address: &MailboxAddress) -> Option<Option<Mailbox>> {
+    /// Returns the cached result.
+    pub(super) fn get(&self, address: &MailboxAddress) -> Option<Found> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mailbox, since) = entries.get(address)?;
-        self.is_fresh(mailbox.as_ref(), *since).then(|| mailbox.clone())
+        let (found, since) = entries.get(address)?;
+        self.is_fresh(found, *since).then(|| found.clone())
     }
 
-    pub(super) fn put(&self, address: &MailboxAddress, mailbox: Option<Mailbox>) {
+    pub(super) fn put(&self, address: &MailboxAddress, found: Found) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MAX_ENTRIES {
-            entries.retain(|_, (mailbox, since)| self.is_fresh(mailbox.as_ref(), *since));
+            entries.retain(|_, (found, since)| self.is_fresh(found, *since));
         }
         if entries.len() >= MAX_ENTRIES {
             entries.clear();
         }
-        entries.insert(address.clone(), (mailbox, self.clock.now()));
+        entries.insert(address.clone(), (found, self.clock.now()));
     }
 
-    fn is_fresh(&self, mailbox: Option<&Mailbox>, since: Timestamp) -> bool {
-        self.clock.is_fresh(since, mailbox.map_or(self.negative_ttl, |_| POSITIVE_TTL))
+    fn is_fresh(&self, found: &Found, since: Timestamp) -> bool {
+        let ttl = match found {
+            Found::Mailbox(_) => POSITIVE_TTL,
+            Found::AccountOnly | Found::Nothing => self.negative_ttl,
+        };
+        self.clock.is_fresh(since, ttl)
     }
 }
 
@@ -76,14 +80,17 @@ mod tests {
         let cache = RecipientCache::new(Duration::from_secs(60))
             .with_clock(Clock::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()));
         let address: MailboxAddress = "ada@example.com".parse().unwrap();
-        let ada = Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
+        let ada = crate::Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
         let bob = "bob@example.com".parse().unwrap();
-        cache.put(&ada.address, Some(ada.clone()));
-        cache.put(&bob, None);
+        cache.put(&ada.address, Found::Mailbox(ada.clone()));
+        cache.put(&bob, Found::Nothing);
         now.fetch_add(59, Ordering::Relaxed);
-        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Some(ada.clone())), Some(None)));
+        assert_eq!(
+            (cache.get(&ada.address), cache.get(&bob)),
+            (Some(Found::Mailbox(ada.clone())), Some(Found::Nothing))
+        );
         now.fetch_add(1, Ordering::Relaxed);
-        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Some(ada.clone())), None));
+        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Found::Mailbox(ada.clone())), None));
         now.fetch_add(540, Ordering::Relaxed);
         assert_eq!(cache.get(&ada.address), None);
     }

@@ -17,11 +17,22 @@ pub trait Directory: Send + Sync {
     /// The error of a lookup that has no result.
     type Error: Clone + Send + Sync;
 
-    /// Looks up the mailbox of an address; `None` if it has none.
+    /// Looks up the mailbox of an address.
     ///
     /// # Errors
     /// The lookup failed: it is unknown whether the address has a mailbox.
-    async fn find(&self, address: &MailboxAddress) -> Result<Option<Self::Mailbox>, Self::Error>;
+    async fn find(&self, address: &MailboxAddress) -> Result<Found<Self::Mailbox>, Self::Error>;
+}
+
+/// The result of a lookup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<M> {
+    /// The address has this mailbox.
+    Mailbox(M),
+    /// An account has the address, and no mailbox is reported for it. A single report may be wrong.
+    AccountOnly,
+    /// No account has the address.
+    Nothing,
 }
 
 /// The rules for resolving participants.
@@ -54,6 +65,8 @@ pub enum Resolved<M, E> {
         /// `true` if a mailbox is expected: the participant is in the user map, or the own address is in a tenant
         /// domain.
         expected: bool,
+        /// `true` if an account has the address, so that a single report of no mailbox may be wrong.
+        has_account: bool,
     },
     /// The lookup failed: it is unknown whether the mailbox exists.
     Failed {
@@ -85,7 +98,7 @@ pub async fn resolve<D: Directory>(
     lookups.run(candidates.iter().filter_map(Candidate::first_address).filter(|address| !filed(address))).await;
     let fallbacks = candidates.iter().enumerate().filter_map(|(place, candidate)| {
         let mapped_address = candidate.mapped_address.filter(|address| !filed(address))?;
-        let is_missing = confirmed_missing.contains(&place) && matches!(lookups.result(mapped_address), Some(Ok(None)));
+        let is_missing = confirmed_missing.contains(&place) && lookups.is_missing(mapped_address);
         candidate.own_address.as_ref().filter(|address| is_missing && !filed(address))
     });
     let fallbacks: Vec<_> = fallbacks.cloned().collect();
@@ -93,24 +106,30 @@ pub async fn resolve<D: Directory>(
 
     let resolved = candidates.iter().enumerate().map(|(place, candidate)| {
         let expected = candidate.expected;
-        let Some(first) = candidate.first_address() else { return Resolved::NotFound { expected } };
+        let not_found = |found: Option<&Found<_>>| {
+            let has_account = matches!(found, Some(Found::AccountOnly));
+            Resolved::NotFound { expected, has_account }
+        };
+        let Some(first) = candidate.first_address() else { return not_found(None) };
         if filed(first) {
             return Resolved::Filed(first.clone());
         }
-        match lookups.result(first) {
-            Some(Ok(Some(mailbox))) => return Resolved::Mailbox { mailbox: mailbox.clone(), expected },
+        let found = match lookups.result(first) {
+            Some(Ok(Found::Mailbox(mailbox))) => return Resolved::Mailbox { mailbox: mailbox.clone(), expected },
             Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
-            Some(Ok(None)) | None => {}
-        }
+            Some(Ok(found)) => Some(found),
+            None => None,
+        };
         match candidate.own_address.as_ref().filter(|_| candidate.mapped_address.is_some()) {
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own_address) if filed(own_address) => Resolved::Filed(own_address.clone()),
             Some(own_address) if confirmed_missing.contains(&place) => match lookups.result(own_address) {
-                Some(Ok(Some(mailbox))) => Resolved::Mailbox { mailbox: mailbox.clone(), expected },
+                Some(Ok(Found::Mailbox(mailbox))) => Resolved::Mailbox { mailbox: mailbox.clone(), expected },
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
-                Some(Ok(None)) | None => Resolved::NotFound { expected },
+                Some(Ok(found)) => not_found(Some(found)),
+                None => not_found(None),
             },
-            Some(_) | None => Resolved::NotFound { expected },
+            Some(_) | None => not_found(found),
         }
     });
     resolved.collect()
@@ -152,7 +171,7 @@ fn has_domain(email: &str, domain: &str) -> bool {
 /// Results of the lookups so far.
 struct Lookups<'a, D: Directory> {
     directory: &'a D,
-    results: HashMap<MailboxAddress, Result<Option<D::Mailbox>, D::Error>>,
+    results: HashMap<MailboxAddress, Result<Found<D::Mailbox>, D::Error>>,
 }
 
 impl<D: Directory> Lookups<'_, D> {
@@ -170,7 +189,11 @@ impl<D: Directory> Lookups<'_, D> {
         self.results.extend(results);
     }
 
-    fn result(&self, address: &MailboxAddress) -> Option<&Result<Option<D::Mailbox>, D::Error>> {
+    fn result(&self, address: &MailboxAddress) -> Option<&Result<Found<D::Mailbox>, D::Error>> {
         self.results.get(address)
+    }
+
+    fn is_missing(&self, address: &MailboxAddress) -> bool {
+        matches!(self.result(address), Some(Ok(Found::AccountOnly | Found::Nothing)))
     }
 }

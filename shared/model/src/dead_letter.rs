@@ -83,6 +83,7 @@ closed_words! {
     /// The reason why a participant has no copy yet.
     MissingReason {
         MailboxNotFound = "mailbox-not-found", "The mail system has no mailbox for the participant's address.";
+        MailboxUnconfirmed = "mailbox-unconfirmed", "An account has the participant's address, and the mail system reports no mailbox of it. It is retried.";
         LookupRejected = "lookup-rejected", "The mail system rejected the lookup of the participant's address.";
         LookupFailed = "lookup-failed", "The lookup of the participant's address failed and is retried.";
         MappedLater = "mapped-later", "The user map has the participant now, but did not when the item was filed.";

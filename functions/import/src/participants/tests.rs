@@ -12,9 +12,10 @@ use mailbox::{Attempt, Filed, Identity, Message, StoredCopy};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The responses of a mail system that are not "a mailbox with the address as its id".
+/// The responses of a mail system that are not "a mailbox with the address as its id". `None` is the response for an
+/// address in `accounts` if it has an account without a mailbox.
 #[derive(Default)]
-struct Fake(Mutex<HashMap<&'static str, Result<Option<&'static str>, MailboxError>>>);
+struct Fake(Mutex<HashMap<&'static str, Result<Option<&'static str>, MailboxError>>>, Mutex<HashSet<&'static str>>);
 
 impl Fake {
     fn respond(&self, address: &'static str, response: Result<Option<&'static str>, MailboxError>) {
@@ -29,6 +30,14 @@ impl Mailboxes for Fake {
         let id = found.unwrap_or(Ok(Some(address.as_str())).map(|_: Option<&str>| Some("")));
         let id = id?.map(|id| if id.is_empty() { address.to_string() } else { id.to_owned() });
         Ok(id.map(|id| Mailbox { id, address: address.clone(), primary: address.clone() }))
+    }
+
+    async fn look_up(&self, address: &MailboxAddress) -> Result<mailbox::Found, MailboxError> {
+        let has_account = self.1.lock().unwrap().contains(address.as_str());
+        Ok(match self.find(address).await? {
+            None if has_account => mailbox::Found::AccountOnly,
+            found => found.into(),
+        })
     }
 
     async fn file(&self, _: &Mailbox, _: &Message, _: Attempt) -> Result<Filed, MailboxError> {
@@ -267,6 +276,37 @@ async fn unexpected_participant_without_mailbox_is_unmapped() {
     item.mail.respond("someone@client.example", Ok(None));
     let plan = item.check(&[], false).await;
     assert_eq!((plan.unmapped, plan.missing.len(), plan.lookup_rejected.len()), (vec![1], 0, 0));
+}
+
+#[tokio::test]
+async fn account_without_mailbox_is_unmapped_after_repeated_checks() {
+    let mut item = Item::of(&[ADA, CLIENT]);
+    item.mail.respond(CLIENT, Ok(None));
+    item.mail.1.lock().unwrap().insert(CLIENT);
+    (item.domains, item.cached) = (Vec::new(), Duration::from_secs(60));
+    let plan = item.check(&[], false).await;
+    assert_eq!((addresses(&plan), plan.unmapped.len()), (vec![ADA], 0), "the others get their copies");
+    assert_eq!((plan.missing[0].participant, plan.missing[0].reason), (1, MissingReason::MailboxUnconfirmed));
+    assert!(plan.expected.is_empty() && plan.given_up.is_none() && plan.waiting.end().is_some());
+    // The mailbox is in creation for half an hour.
+    item.now += SignedDuration::from_mins(30);
+    item.mail.respond(CLIENT, Ok(Some("")));
+    assert_eq!(addresses(&item.check(&[ADA], false).await), [CLIENT]);
+
+    item.mail.respond(CLIENT, Ok(None));
+    item.missing.clear();
+    for minutes in [0, 30, 29] {
+        item.now += SignedDuration::from_mins(minutes);
+        assert!(item.check(&[ADA], false).await.unmapped.is_empty(), "{minutes}");
+    }
+    // A failed lookup says nothing.
+    item.mail.respond(CLIENT, Err(unavailable()));
+    item.now += SignedDuration::from_mins(1);
+    assert!(item.check(&[ADA], true).await.unmapped.is_empty());
+    item.mail.respond(CLIENT, Ok(None));
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!((plan.unmapped.as_slice(), plan.lookup_rejected.len(), plan.missing.len()), (&[1][..], 0, 0));
+    assert!(plan.given_up.is_none() && plan.waiting.end().is_none());
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use super::{
     error::Failure,
     odata::{literal, with_options},
 };
-use crate::{Mailbox, MailboxError};
+use crate::{Found, Mailbox, MailboxError};
 use http_client::RetryBudget;
 
-const USER_MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses");
+const USER_MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses,userType");
 const GROUP_MEMBERS: (&str, &str) = ("$select", "id,mail,proxyAddresses");
 
 /// An account or a group.
@@ -23,6 +23,7 @@ struct Entry {
     id: String,
     user_principal_name: Option<String>,
     mail: Option<String>,
+    user_type: Option<String>,
     #[serde(default)]
     proxy_addresses: Vec<String>,
 }
@@ -40,6 +41,11 @@ impl Entry {
     /// Returns the account's primary address, which has the prefix `SMTP:` in upper case.
     fn primary(&self) -> Option<MailboxAddress> {
         self.proxy_addresses.iter().find_map(|proxy| proxy.strip_prefix("SMTP:"))?.parse().ok()
+    }
+
+    /// Returns whether the account is that of a person of another organization, who usually has no mailbox here.
+    fn is_guest(&self) -> bool {
+        self.user_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("Guest"))
     }
 
     fn shows(&self, address: &MailboxAddress) -> bool {
@@ -60,8 +66,8 @@ enum Candidates {
 }
 
 impl Graph {
-    /// Resolves an address; `None` if no account with a mailbox owns it.
-    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+    /// Resolves an address.
+    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
         if let Some(cached) = self.recipients.get(address) {
             return Ok(cached);
         }
@@ -70,31 +76,34 @@ impl Graph {
         Ok(found)
     }
 
-    async fn resolve(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, Failure> {
+    async fn resolve(&self, address: &MailboxAddress) -> Result<Found, Failure> {
         let mut budget = self.retry_budget();
         let candidates = self.candidates(address, &mut budget).await?;
         let (users, is_proven) = match candidates {
             Candidates::Owners(users) => (users, true),
             Candidates::Unproven(users) => (users, false),
         };
-        let mut owner = None;
+        let (mut owner, mut has_account) = (None, false);
         for user in users {
             if !self.has_mailbox(&user, &mut budget).await? {
+                has_account |= !user.is_guest();
                 continue;
             }
             // A copy in the wrong mailbox is worse than none.
             if owner.replace(user).is_some() {
                 tracing::warn!("address of two accounts with mailboxes, copy not filed");
-                return Ok(None);
+                return Ok(Found::Nothing);
             }
         }
-        let Some(owner) = owner else { return Ok(None) };
+        let Some(owner) = owner else {
+            return Ok(if has_account { Found::AccountOnly } else { Found::Nothing });
+        };
         if !is_proven && self.is_address_of_a_group(address, &mut budget).await? {
             tracing::warn!("user name of an account is the address of a group, copy not filed");
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         let primary = owner.primary().unwrap_or_else(|| address.clone());
-        Ok(Some(Mailbox { id: owner.id, address: address.clone(), primary }))
+        Ok(Found::Mailbox(Mailbox { id: owner.id, address: address.clone(), primary }))
     }
 
     /// Returns the accounts that the address may belong to. An address with an owner belongs to no other account, even

@@ -46,7 +46,7 @@ use self::{
     rejected_addresses::RejectedAddresses,
 };
 use super::{
-    Attempt, Clock, Filed, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy,
+    Attempt, Clock, Filed, Found, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy,
     entra::{Application, Credentials},
     recipient_cache::RecipientCache,
 };
@@ -142,6 +142,10 @@ impl fmt::Debug for Graph {
 #[async_trait]
 impl Mailboxes for Graph {
     async fn find(&self, address: &MailboxAddress) -> Result<Option<Mailbox>, MailboxError> {
+        Ok(self.find_mailbox(address).await?.mailbox())
+    }
+
+    async fn look_up(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
         self.find_mailbox(address).await
     }
 

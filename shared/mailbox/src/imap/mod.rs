@@ -111,7 +111,7 @@ impl Imap {
             return Ok(None);
         }
         if let Some(cached) = self.recipient_cache.get(address) {
-            return Ok(cached);
+            return Ok(cached.mailbox());
         }
         let opened = match self.open(address).await {
             Err(failure) if failure.means(Meaning::LoginRejected) => self.confirm_rejection(address, failure).await?,
@@ -128,7 +128,7 @@ impl Imap {
             }
             Opened::NoMailbox => None,
         };
-        self.recipient_cache.put(address, mailbox.clone());
+        self.recipient_cache.put(address, mailbox.clone().into());
         Ok(mailbox)
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks, Refusal, User};
-use mailbox::{MailboxError, Mailboxes, graph::Graph};
+use mailbox::{Found, MailboxError, Mailboxes, graph::Graph};
 
 use crate::support::{ADA, SecretStore, clock, config, graph, graph_with, mailbox, tenant};
 
@@ -58,6 +58,29 @@ async fn missing_mailbox_is_recognized_by_every_code() {
         assert!(!exists(&graph, &format!("{number}@example.com")).await, "{code}");
     }
     assert!(!exists(&graph, "stranger@elsewhere.example").await);
+}
+
+/// While a mailbox is created or moved, Graph reports that the account has none.
+#[tokio::test]
+async fn account_without_mailbox_is_not_an_unknown_address() {
+    let fake = tenant().await;
+    for code in ["MailboxNotEnabledForRESTAPI", "ResourceNotFound", "ErrorInvalidUser"] {
+        let graph = graph(&fake);
+        fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(404, code)));
+        let found = graph.look_up(&ADA.parse().unwrap()).await.unwrap();
+        assert_eq!(found, Found::AccountOnly, "{code}");
+        assert!(exists(&graph, ADA).await, "{code}");
+    }
+    // A new account has no addresses before its mailbox.
+    let new = User::new("new@example.com").without_proxies().without_mailbox("ErrorInvalidUser");
+    fake.add(new);
+    let guest = User::new("guest_ext@corp.example").mail(Some("x@client.example")).guest();
+    fake.add(guest.without_mailbox("MailboxNotEnabledForRESTAPI"));
+    let graph = graph(&fake);
+    let look_up = async |address: &str| graph.look_up(&address.parse().unwrap()).await.unwrap();
+    assert_eq!(look_up("new@example.com").await, Found::AccountOnly);
+    assert_eq!(look_up("x@client.example").await, Found::Nothing, "a guest has no mailbox");
+    assert_eq!(look_up("stranger@elsewhere.example").await, Found::Nothing);
 }
 
 #[tokio::test]

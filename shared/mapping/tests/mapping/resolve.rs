@@ -5,10 +5,11 @@ use std::{collections::HashSet, sync::Mutex};
 use async_trait::async_trait;
 use futures::{FutureExt, channel::oneshot, executor::block_on};
 use jiff::Timestamp;
-use mapping::{Directory, Resolved, Rules, UserMap, resolve};
+use mapping::{Directory, Found, Resolved, Rules, UserMap, resolve};
 use model::{MailboxAddress, Participant};
 
-/// Mailboxes by address; an address beginning with "down" cannot be looked up.
+/// Mailboxes by address; an address beginning with "down" cannot be looked up, and one beginning with "unlicensed" is that
+/// of an account without a mailbox.
 #[derive(Default)]
 struct Mailboxes {
     ids: Vec<(&'static str, &'static str)>,
@@ -20,12 +21,16 @@ impl Directory for Mailboxes {
     type Mailbox = String;
     type Error = &'static str;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
+    async fn find(&self, address: &MailboxAddress) -> Result<Found<String>, &'static str> {
         self.requested.lock().unwrap().push(address.to_string());
         if address.as_str().starts_with("down") {
             return Err("down");
         }
-        Ok(self.ids.iter().find(|(known, _)| *known == address.as_str()).map(|(_, id)| (*id).to_owned()))
+        if address.as_str().starts_with("unlicensed") {
+            return Ok(Found::AccountOnly);
+        }
+        let id = self.ids.iter().find(|(known, _)| *known == address.as_str());
+        Ok(id.map_or(Found::Nothing, |(_, id)| Found::Mailbox((*id).to_owned())))
     }
 }
 
@@ -62,8 +67,8 @@ fn mapped(id: &str) -> Resolved<String, &'static str> {
     Resolved::Mailbox { mailbox: id.to_owned(), expected: true }
 }
 
-const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false };
-const EXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: true };
+const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false, has_account: false };
+const EXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: true, has_account: false };
 
 fn rules<'a>(map: &'a UserMap, tenant_domains: &'a [String]) -> Rules<'a> {
     Rules { map, automatic: true, tenant_domains, at: Timestamp::UNIX_EPOCH }
@@ -160,6 +165,18 @@ fn user_map_row_counts_for_messages_of_its_period() {
     assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 
+#[test]
+fn account_without_mailbox_is_distinguished_from_an_unknown_address() {
+    let map = UserMap::parse(b"Phone,Mail\n+4520123456,unlicensed@example.com\n", None).unwrap();
+    let group =
+        [person("+4520123456", "bob@example.com"), person("", "unlicensed@example.com"), person("", "no@example.com")];
+    let resolved =
+        |confirmed: &HashSet<usize>| block_on(resolve(&group, &rules(&map, &[]), confirmed, |_| false, &mailboxes()));
+    let account = |expected| Resolved::NotFound { expected, has_account: true };
+    assert_eq!(resolved(&HashSet::new()), [account(true), account(false), UNEXPECTED]);
+    assert_eq!(resolved(&HashSet::from([0])), [mapped("bob"), account(false), UNEXPECTED]);
+}
+
 /// A directory that responds to a lookup only when a second one has arrived.
 struct RespondsToPairs(Mutex<Option<oneshot::Sender<()>>>);
 
@@ -168,7 +185,7 @@ impl Directory for RespondsToPairs {
     type Mailbox = String;
     type Error = &'static str;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Option<String>, &'static str> {
+    async fn find(&self, address: &MailboxAddress) -> Result<Found<String>, &'static str> {
         let other = self.0.lock().unwrap().take();
         match other {
             Some(waiting) => waiting.send(()).map_err(|()| "the first lookup was dropped")?,
@@ -178,7 +195,7 @@ impl Directory for RespondsToPairs {
                 receiver.await.map_err(|_| "no second lookup arrived")?;
             }
         }
-        Ok(Some(address.to_string()))
+        Ok(Found::Mailbox(address.to_string()))
     }
 }
 

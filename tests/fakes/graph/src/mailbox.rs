@@ -19,6 +19,7 @@ pub struct User {
     pub(crate) name: String,
     pub(crate) mail: Option<String>,
     pub(crate) proxies: Vec<String>,
+    pub(crate) is_guest: bool,
     pub(crate) mailbox: Result<Mailbox, (u16, &'static str)>,
 }
 
@@ -30,8 +31,15 @@ impl User {
             name: name.into(),
             mail: Some(name.into()),
             proxies: vec![format!("SMTP:{name}")],
+            is_guest: false,
             mailbox: Ok(Mailbox::default()),
         }
+    }
+
+    /// Makes the account that of a guest, as a person of another organization has it.
+    #[must_use]
+    pub fn guest(self) -> Self {
+        Self { is_guest: true, ..self }
     }
 
     /// Sets an address that is not the user name, or removes the address.
@@ -98,7 +106,8 @@ impl User {
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({"id": self.id, "userPrincipalName": self.name, "mail": self.mail, "proxyAddresses": self.proxies})
+        let kind = if self.is_guest { "Guest" } else { "Member" };
+        json!({"id": self.id, "userPrincipalName": self.name, "mail": self.mail, "proxyAddresses": self.proxies, "userType": kind})
     }
 }
 
