@@ -253,8 +253,9 @@ impl Graph {
         }
     }
 
-    /// Checks that Graph has created or imported a received message with the item's time. Otherwise removes the message and returns a
-    /// configuration error, because other items would fail in the same way.
+    /// Checks that Graph has created or imported a received message with the item's time and Message-ID, by which every
+    /// later lookup finds it. Otherwise removes the message and returns a configuration error, because other items would
+    /// fail in the same way.
     pub(super) async fn checked(
         &self,
         work: &Work<'_>,
@@ -267,6 +268,8 @@ impl Graph {
             "Graph created a draft instead of a received message"
         } else if stored.received_date_time.map(jiff::Timestamp::as_second) != Some(date) {
             "Graph changed the time of a message"
+        } else if stored.internet_message_id.as_deref().is_some_and(|id| id != work.draft.identity.message_id) {
+            "Graph changed the Message-ID of a message, so no lookup would find it"
         } else {
             return Ok(stored);
         };

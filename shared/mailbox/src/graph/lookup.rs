@@ -26,7 +26,7 @@ pub(super) struct Stored {
     pub(super) id: String,
     pub(super) is_draft: Option<bool>,
     pub(super) received_date_time: Option<jiff::Timestamp>,
-    internet_message_id: Option<String>,
+    pub(super) internet_message_id: Option<String>,
     #[serde(default)]
     single_value_extended_properties: Vec<Property>,
 }

@@ -1,7 +1,7 @@
 //! A message that fits into one request.
 
 use graph_fake::{CLIENT_SECRET, Fault, Gate, Kind, On, Quirks};
-use mailbox::{Attempt, Mailboxes};
+use mailbox::{Attempt, Mailboxes, graph::Way};
 use model::FilingResult;
 
 use crate::support::{
@@ -162,6 +162,31 @@ async fn draft_created_by_graph_is_removed() {
         fake.set_quirks(Quirks::default());
         file(&graph(&fake), &message("1", &[]), Attempt::Retry).await.unwrap();
         assert_one_complete_copy(&fake, &[]);
+    }
+}
+
+/// Every later lookup would miss the copy.
+#[tokio::test]
+async fn copy_with_another_message_id_is_not_published() {
+    let big = bytes(1, 4_200_000);
+    for (way, file_bytes) in [(Way::Json, &b"x"[..]), (Way::Json, &big), (Way::Mime, b"x")] {
+        let fake = tenant().await;
+        fake.grant_mime_import();
+        let mut config = config(&fake);
+        config.way = way;
+        let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
+        fake.set_quirks(Quirks { changes_message_ids: true, ..Quirks::default() });
+        let files = [("a", file_bytes)];
+        let error = file(&graph, &message("1", &files), Attempt::First).await.unwrap_err();
+        assert!(
+            matches!(&error, mailbox::MailboxError::Configuration { detail } if detail.contains("Message-ID")),
+            "{error:?}"
+        );
+        assert!(fake.messages(ADA).is_empty());
+        assert_eq!(fake.count(Kind::MessageMove), 0, "a large message stays hidden");
+        fake.set_quirks(Quirks::default());
+        file(&graph, &message("1", &files), Attempt::Retry).await.unwrap();
+        assert_eq!(fake.visible(ADA).len(), 1);
     }
 }
 

@@ -344,6 +344,8 @@ pub struct Quirks {
     pub makes_drafts: bool,
     /// Ignores PidTagMessageDeliveryTime.
     pub ignores_dates: bool,
+    /// Replaces the Message-ID of created and imported messages.
+    pub changes_message_ids: bool,
     /// Capitalizes the names of the members in responses to pieces of an upload.
     pub capitalizes_members: bool,
     /// Links the next page of a list on another host.

@@ -164,7 +164,7 @@ pub(crate) fn create(
         is_draft: flags & 8 != 0 || quirks.makes_drafts,
         is_read: new.is_read && flags & 1 != 0,
         received: delivered.filter(|_| !quirks.ignores_dates).unwrap_or_else(Timestamp::now),
-        internet_message_id: message_id(new.internet_message_id)?,
+        internet_message_id: message_id(new.internet_message_id, quirks)?,
         from,
         sender: new.sender.map(party).transpose()?,
         to,
@@ -175,8 +175,10 @@ pub(crate) fn create(
     })
 }
 
-pub(crate) fn message_id(id: Option<String>) -> Result<String, Rejection> {
-    let id = id.unwrap_or_else(|| format!("<{}@fake.example>", uuid::Uuid::new_v4()));
+pub(crate) fn message_id(id: Option<String>, quirks: Quirks) -> Result<String, Rejection> {
+    let id = id
+        .filter(|_| !quirks.changes_message_ids)
+        .unwrap_or_else(|| format!("<{}@fake.example>", uuid::Uuid::new_v4()));
     let inner = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
     match inner {
         Some(inner) if inner.contains('@') && !inner.contains(['<', '>', ' ']) => Ok(id),

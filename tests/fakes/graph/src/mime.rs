@@ -42,7 +42,7 @@ pub(crate) fn parse_mime(body: &[u8], folder: &str, quirks: Quirks) -> Result<St
         is_draft: quirks.makes_drafts,
         is_read: true,
         received: date.filter(|_| !quirks.ignores_dates).unwrap_or_else(Timestamp::now),
-        internet_message_id: message_id(parsed.message_id().map(|id| format!("<{id}>")))?,
+        internet_message_id: message_id(parsed.message_id().map(|id| format!("<{id}>")), quirks)?,
         from: parties(parsed.from()).into_iter().next(),
         sender: parties(parsed.sender()).into_iter().next(),
         to: parties(parsed.to()),
