@@ -11,6 +11,7 @@
 //! | attachments | learn.microsoft.com/graph/outlook-large-attachments |
 //! | sendMail | learn.microsoft.com/graph/api/user-sendmail, "if the request body includes malformed MIME content" |
 //! | 4462988 | learn.microsoft.com/exchange/troubleshoot/user-and-shared-mailboxes/rest-api-is-not-yet-supported-for-this-mailbox-error |
+//! | throttling | learn.microsoft.com/exchange/client-developer/exchange-web-services/ews-throttling-in-exchange and learn.microsoft.com/graph/throttling-limits |
 //! | outlook-rest | learn.microsoft.com/previous-versions/office/office-365-api/api/version-2.0/use-outlook-rest-api |
 //! | docs#N | issue N of github.com/microsoftgraph/microsoft-graph-docs: what the service returns, and in 5143 Microsoft's explanation |
 
@@ -35,6 +36,15 @@ pub(super) enum Meaning {
     Rejected,
     /// An undocumented error, or one without a code.
     Unrecognized,
+}
+
+/// Returns whether a server error with this code is a refusal before the request was executed. The list is closed: with
+/// any other code the front end may have given up on a mailbox server that is still working, so the request may be in
+/// progress. [docs#133], [docs#5288] For one slow request, `UnknownError` comes with status 503 or 504, and the message
+/// is created.
+pub(super) fn refuses_before_execution(code: &str) -> bool {
+    // [throttling] The server is busy, or has too many connections. The request was not executed.
+    matches!(code, "ApplicationThrottled" | "ErrorExceededConnectionCount" | "ErrorServerBusy")
 }
 
 /// Returns the meaning of a code; `None` if it is not on the list.

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::codes::{Meaning, meaning_of_code};
+use super::codes::{Meaning, meaning_of_code, refuses_before_execution};
 use crate::MailboxError;
 use http_client::{HttpResponse, NoResponse, error_code};
 
@@ -144,14 +144,18 @@ impl Refusal {
             && !matches!(self.meaning(), Meaning::Full | Meaning::Throttled | Meaning::Rejected)
     }
 
-    /// Returns whether the request may still be in progress: a gateway timed out, or the response is not from Graph. An
-    /// error with a code is from Graph, so the request has ended.
+    /// Returns whether the request may still be in progress: a gateway timed out, the response is not from Graph, or it is a
+    /// server error that is not documented as a refusal. A code proves that Graph's front end wrote the response, and not
+    /// that the mailbox server has stopped.
     fn leaves_outcome_unknown(&self) -> bool {
         match self.status.as_u16() {
             408 | 502 | 504 => true,
-            400..=599 if self.status != StatusCode::TOO_MANY_REQUESTS => {
-                self.code.is_none() && !matches!(self.meaning(), Meaning::Configuration)
-            }
+            400..=599 if self.status != StatusCode::TOO_MANY_REQUESTS => match &self.code {
+                None => !matches!(self.meaning(), Meaning::Configuration),
+                // [errors] Bandwidth Limit Exceeded: the request was not executed.
+                Some(_) if self.status.as_u16() == 509 => false,
+                Some(code) => self.meaning() == Meaning::Transient && !refuses_before_execution(code),
+            },
             _ => false,
         }
     }

@@ -140,7 +140,7 @@ async fn message_of_a_dead_letter_is_removed_from_the_hidden_folder() {
     let error = Refusal::new(500, "ErrorInternalServerError");
     fake.fault(On::kind(Kind::MessageMove).times(1000), Fault::Refuse(error));
     let error = graph.file(&ada, &message(&files), Attempt::First).await.unwrap_err();
-    assert!(matches!(error, MailboxError::Unavailable { .. }), "{error:?}");
+    assert!(matches!(error.cause(), MailboxError::Unavailable { .. }), "{error:?}");
     assert_eq!((fake.messages(ADA).len(), fake.visible(ADA).len()), (1, 0), "left for the next attempt");
     graph.remove_incomplete(&ada, &message(&files)).await.unwrap();
     assert!(fake.messages(ADA).is_empty());

@@ -16,7 +16,7 @@ use crate::support::{
 
 /// Returns every fault with an unknown outcome; `true` if the request may still be in progress after it.
 fn unclear() -> Vec<(Fault, bool)> {
-    let refusals = [(500, false), (502, true), (503, false), (504, true), (509, false)];
+    let refusals = [(500, true), (502, true), (503, true), (504, true), (509, false)];
     let refusals = refusals.map(|(status, late)| (Fault::DoAndRefuse(Refusal::new(status, "x")), late));
     refusals.into_iter().chain([(Fault::LoseResponse, true), (Fault::Reset, true)]).collect()
 }
@@ -110,12 +110,31 @@ async fn delayed_copy_stays_the_only_one() {
 async fn gateway_response_counts_as_lost() {
     let page = |status| Fault::Respond { status, headers: Vec::new(), body: b"<html>".to_vec() };
     let graphs = |status| Fault::Refuse(Refusal::new(status, "UnknownError"));
-    for fault in [page(408), page(500), page(502), page(503), page(504), graphs(408), graphs(502), graphs(504)] {
+    let statuses = [408, 500, 502, 503, 504];
+    for fault in statuses.map(page).into_iter().chain(statuses.map(graphs)) {
         for (way, kind) in WAYS {
             let (fake, graph) = filing(way).await;
             fake.fault(On::kind(kind), fault.clone());
             assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
             assert_eq!(fake.count(kind), 1, "{fault:?}");
+        }
+    }
+}
+
+/// Graph's front end has given up, and the mailbox server executes the request after the lookup.
+#[tokio::test]
+async fn copy_that_appears_after_a_server_error_stays_the_only_one() {
+    for (status, code) in [(500, "UnknownError"), (503, "UnknownError"), (503, "ServiceUnavailable")] {
+        for (way, kind) in WAYS {
+            let (fake, graph) = filing(way).await;
+            let gate = Gate::default();
+            fake.fault(On::kind(kind), Fault::RefuseAndDoLater(Refusal::new(status, code), gate.clone()));
+            assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
+            assert_eq!((fake.count(kind), fake.visible(ADA).len()), (1, 0), "it is not sent again");
+            gate.open();
+            gate.done(1).await;
+            let filed = file(&graph, &message("1", &[]), Attempt::Retry).await.unwrap();
+            assert_eq!((filed.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
         }
     }
 }

@@ -72,6 +72,8 @@ pub enum Fault {
     HoldAfter(Gate),
     /// The connection breaks, and the request is carried out when the gate opens.
     DoLater(Gate),
+    /// The response is an error, and the request is carried out when the gate opens.
+    RefuseAndDoLater(Refusal, Gate),
 }
 
 /// An error response.
@@ -143,7 +145,7 @@ impl Gate {
         self.0.open.send_replace(true);
     }
 
-    /// Waits until this many requests of [`Fault::DoLater`] are carried out.
+    /// Waits until this many requests of [`Fault::DoLater`] and [`Fault::RefuseAndDoLater`] are carried out.
     ///
     /// # Panics
     /// Never: the gate outlives its waiters.

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     Router,
-    body::to_bytes,
+    body::{Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{header, request::Parts},
     response::Response,
@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     connection::{BreakableListener, ConnectionBreaker},
-    fault::{Fault, On, Script},
+    fault::{Fault, Gate, On, Script},
     graph::GraphRequest,
     login::Login,
     mailbox::{DELETED_ITEMS, Quirks, StoredMessage, Tenant, User},
@@ -357,6 +357,22 @@ fn graph_request<'a>(route: &'a Route, head: &'a Parts, body: &'a [u8], url: &'a
     GraphRequest { route, path: head.uri.path(), query: head.uri.query(), headers: &head.headers, body, url }
 }
 
+/// Carries a request out when the gate opens. A separate task, because that of the request ends with the response, or
+/// when the client closes the connection.
+fn perform_later(
+    gate: Gate,
+    shared: Arc<Shared>,
+    (route, head, body): (Route, Parts, Bytes),
+    in_progress_guard: RequestInProgress,
+) {
+    tokio::spawn(async move {
+        gate.pass().await;
+        shared.perform(&graph_request(&route, &head, &body, &shared.url));
+        gate.note_done();
+        drop(in_progress_guard);
+    });
+}
+
 async fn serve(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(breaker): ConnectInfo<ConnectionBreaker>,
@@ -416,15 +432,13 @@ async fn serve(
             done
         }
         Some(Fault::DoLater(gate)) => {
-            // A separate task, because this one ends when the client closes the connection.
-            tokio::spawn(async move {
-                gate.pass().await;
-                shared.perform(&graph_request(&route, &head, &body, &shared.url));
-                gate.note_done();
-                drop(in_progress_guard);
-            });
             breaker.break_connection();
+            perform_later(gate, shared, (route, head, body), in_progress_guard);
             return Reply::empty(500).into_response();
+        }
+        Some(Fault::RefuseAndDoLater(refusal, gate)) => {
+            perform_later(gate, shared, (route, head, body), in_progress_guard);
+            return refuse(refusal).into_response();
         }
     };
     drop(in_progress_guard);

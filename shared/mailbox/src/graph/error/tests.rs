@@ -68,6 +68,13 @@ fn filing_may_be_in_progress_when_a_gateway_responds() {
     for status in [400, 404, 409, 412, 413, 423, 500, 503, 509] {
         assert!(!late(status, code) && late(status, b"<html>"), "{status}");
     }
+    let unknown = br#"{"error":{"code":"UnknownError","message":"x"}}"#;
+    for status in [500, 501, 503, 599] {
+        assert!(late(status, unknown), "{status}: the code is no documented refusal");
+    }
+    for status in [400, 404, 409, 412, 413, 423, 507, 509] {
+        assert!(!late(status, unknown), "{status}");
+    }
     for status in [401, 403, 429] {
         assert!(!late(status, code) && !late(status, b"<html>"), "{status}");
     }
