@@ -14,8 +14,9 @@ use http_client::RetryBudget;
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Upper bound of the pages of a list.
-const MAX_PAGES: usize = 100;
+/// Upper bound of the pages of a list. The list of a message with 1,000 files has 101 pages with Graph's default of 10
+/// entries.
+const MAX_PAGES: usize = 1000;
 
 /// Sets the query of a URL to the options. A space is encoded as `%20`, because some servers take `+` literally.
 pub(super) fn with_options(mut url: Url, options: &[(&str, &str)]) -> Url {
@@ -62,7 +63,7 @@ impl Client {
 fn next_page(link: Option<&str>, pages: usize, hosts: &Hosts) -> Result<Option<Url>, Failure> {
     let Some(link) = link else { return Ok(None) };
     let problem = match Url::parse(link) {
-        Ok(_) if pages >= MAX_PAGES => "a list exceeds 100 pages",
+        Ok(_) if pages >= MAX_PAGES => "a list exceeds 1,000 pages",
         Ok(url) if hosts.is_graph(&url) => return Ok(Some(url)),
         Ok(_) => "the next page of a list is on another host",
         Err(_) => "the link to the next page of a list is not a URL",
@@ -95,7 +96,7 @@ mod tests {
         let link = "https://graph.example/v1.0/users?page=2";
         assert_eq!(next(Some(link), MAX_PAGES - 1), link);
         assert_eq!(next(None, MAX_PAGES), "end");
-        assert_eq!(next(Some(link), MAX_PAGES), "a list exceeds 100 pages");
+        assert_eq!(next(Some(link), MAX_PAGES), "a list exceeds 1,000 pages");
         assert_eq!(next(Some("https://elsewhere.example/"), 1), "the next page of a list is on another host");
         assert_eq!(next(Some("page 2"), 1), "the link to the next page of a list is not a URL");
     }

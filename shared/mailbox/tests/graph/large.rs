@@ -150,6 +150,18 @@ async fn message_of_a_dead_letter_is_removed_from_the_hidden_folder() {
     assert_one_complete_copy(&fake, &files);
 }
 
+#[tokio::test]
+async fn message_with_a_thousand_files_and_the_evidence_is_completed() {
+    let big = bytes(1, 4_200_000);
+    let names: Vec<_> = (0..1000).map(|at| format!("{at}.txt")).collect();
+    let small = names.iter().map(|name| (name.as_str(), &b"x"[..]));
+    let files: Vec<_> = small.chain([("evidence.json", &big[..])]).collect();
+    let fake = tenant().await;
+    file(&graph(&fake), &message("1", &files), Attempt::First).await.unwrap();
+    assert_one_complete_copy(&fake, &files);
+    assert!(fake.count(Kind::AttachmentList) > 100, "the list has pages");
+}
+
 /// Exchange finds both items by either id, because it compares ids case-insensitively.
 #[tokio::test]
 async fn items_whose_ids_differ_in_case_are_both_completed() {
