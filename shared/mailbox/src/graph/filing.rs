@@ -196,7 +196,9 @@ impl Graph {
                 return Err(failure);
             }
             if let Some(stored) = self.look_up_after(work, place, failure, budget).await? {
-                return self.checked(work, place.folder, stored, budget).await;
+                let stored = self.checked(work, place.folder, stored, budget).await?;
+                self.report(work, &concessions);
+                return Ok(stored);
             }
         }
     }
@@ -246,6 +248,9 @@ impl Graph {
         }
         if concessions.has(Concession::FewRecipients) {
             tracing::warn!(%item, "number of recipients rejected, only the first 500 kept");
+        }
+        if concessions.has(Concession::NoThread) {
+            tracing::warn!(%item, "properties of the thread rejected, copy filed outside its conversation");
         }
         if !concessions.rejected_recipients.is_empty() {
             let rejected = concessions.rejected_recipients.len();

@@ -197,6 +197,17 @@ async fn one_error_about_recipients_leaves_nothing_out() {
 }
 
 #[tokio::test]
+async fn copy_without_class_is_counted_when_its_response_is_lost() {
+    let counted = || runtime::metrics::counted(runtime::metrics::Metric::WithoutMessageClass);
+    let before = counted();
+    let fake = tenant().await;
+    fake.set_quirks(Quirks { refuses_message_class: true, ..Quirks::default() });
+    fake.fault(On::kind(Kind::MessageCreate).nth(3), Fault::LoseResponse);
+    file(&graph(&fake), &message("1", &[]), Attempt::First).await.unwrap();
+    assert_eq!((with_class(&fake), counted() - before), (vec![false], 1));
+}
+
+#[tokio::test]
 async fn interrupted_search_for_recipients_leaves_nothing_behind() {
     let (to, rejected) = recipients(40, &[17]);
     let message = message_of("1", "s@whatsapp.invalid", &to, &[]);
