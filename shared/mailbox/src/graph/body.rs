@@ -11,7 +11,7 @@ use super::{
     limits::SENT_MESSAGE_RECIPIENTS_MAX,
     properties::{
         ARCHIVE_ITEM_ID, CLASS, CONVERSATION_INDEX, CONVERSATION_TOPIC, DELIVERED, FLAGS, IN_REPLY_TO, REFERENCES,
-        SUBMITTED,
+        SUBMITTED, item_id_value,
     },
     work::Draft,
 };
@@ -166,11 +166,12 @@ const ATTACHMENTS_END: &[u8] = b"]}";
 pub(super) fn message_json(draft: &Draft<'_>, concessions: &Concessions) -> Vec<u8> {
     let content = draft.content;
     let date = content.date.to_string();
+    let item = item_id_value(draft.identity.item);
     let mut properties = vec![
         Property { id: FLAGS, value: "1" },
         Property { id: DELIVERED, value: &date },
         Property { id: SUBMITTED, value: &date },
-        Property { id: ARCHIVE_ITEM_ID, value: draft.identity.item.as_str() },
+        Property { id: ARCHIVE_ITEM_ID, value: &item },
     ];
     if let Some(class) = draft.class.filter(|_| !concessions.has(Concession::PlainClass)) {
         properties.push(Property { id: CLASS, value: class });

@@ -12,7 +12,7 @@ use super::{
     error::Failure,
     mailbox_limits::MailboxState,
     odata::{literal, with_options},
-    properties::{self, ARCHIVE_ITEM_ID, CLASS},
+    properties::{self, ARCHIVE_ITEM_ID, CLASS, item_id_value, may_be_cut_id},
     work::{By, Place, Work},
 };
 use crate::{Identity, Mailbox, StoredCopy};
@@ -149,7 +149,7 @@ impl Graph {
                 let folder = Folder { state: work.state, mailbox: work.mailbox, id: place.folder };
                 self.copies_in(&folder, identity, Expand::ItemId, budget).await
             }
-            By::ItemId => self.with_item_id(work, place.folder, identity.item.as_str(), budget).await,
+            By::ItemId => self.with_item_id(work, place.folder, &item_id_value(identity.item), budget).await,
         }
     }
 
@@ -212,13 +212,17 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<Vec<Stored>, Failure> {
         let filter = format!("internetMessageId eq {}", literal(identity.message_id));
-        let mut copies = Vec::new();
+        let (mut copies, value) = (Vec::new(), item_id_value(identity.item));
         for stored in self.messages(folder, &filter, expand, budget).await? {
             if stored.internet_message_id.as_deref().is_some_and(|id| id != identity.message_id) {
                 continue;
             }
             let is_ours = match stored.property(ARCHIVE_ITEM_ID) {
-                Some(item) => item == identity.item.as_str(),
+                Some(item) if item == value || item == identity.item.as_str() => true,
+                Some(item) if may_be_cut_id(item, identity.item) => {
+                    self.whole_item_id(folder, &stored.id, budget).await?.as_deref() == Some(identity.item.as_str())
+                }
+                Some(_) => false,
                 // The message was imported as MIME.
                 None => identity.may_be_of(self.content_digest(folder, &stored.id, budget).await?),
             };
@@ -227,6 +231,20 @@ impl Graph {
             }
         }
         Ok(copies)
+    }
+
+    /// Reads the item's id of one message. In contrast to a list, this response has the whole value.
+    async fn whole_item_id(
+        &self,
+        folder: &Folder<'_>,
+        message: &str,
+        budget: &mut RetryBudget,
+    ) -> Result<Option<String>, Failure> {
+        let url = self.client.hosts.graph(&["users", folder.mailbox, "messages", message]);
+        let url = with_options(url, &[MEMBERS, ("$expand", &Expand::ItemId.option())]);
+        let request = Request::get(url).with_message_response();
+        let shown: Stored = self.client.send(Some(&folder.state.permits), &request, budget).await?.json()?;
+        Ok(shown.property(ARCHIVE_ITEM_ID).map(str::to_owned))
     }
 
     /// Reads the content digest in a message's header; `None` if it has none.

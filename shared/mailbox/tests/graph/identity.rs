@@ -1,10 +1,12 @@
 //! Two items of one WhatsApp message have one Message-ID and separate copies.
 
-use graph_fake::{CLIENT_SECRET, Kind};
+use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks};
 use mailbox::{Attempt, Mailboxes, Message, graph::Way};
 use model::{FilingResult, Sha256};
 
-use crate::support::{ADA, SecretStore, bytes, config, file, graph_with, mailbox, message, tenant};
+use crate::support::{
+    ADA, SecretStore, bytes, config, file, file_with_retry, graph, graph_with, mailbox, message, tenant,
+};
 
 /// Creates an item that was captured from the shared WhatsApp message.
 fn captured(item: &str, files: &[(&str, &[u8])]) -> Message {
@@ -40,6 +42,40 @@ async fn items_with_one_message_id_are_distinct() {
         }
         assert_eq!(fake.visible(ADA).len(), 2);
     }
+}
+
+/// In a list of messages Exchange returns only the first 255 characters of a property.
+#[tokio::test]
+async fn item_with_a_long_id_has_one_copy_although_lists_cut_it() {
+    let big = bytes(1, 4_200_000);
+    let long = |last: char| "x".repeat(255) + &last.to_string();
+    for picture in [&b"x"[..], &big] {
+        let of = |id: String| Message { item: id.parse().unwrap(), ..message("1", &[("a.jpg", picture)]) };
+        let (fake, one, other) = (tenant().await, of(long('1')), of(long('2')));
+        fake.set_quirks(Quirks { truncates_listed_properties: true, ..Quirks::default() });
+        fake.fault(On::kind(Kind::MessageCreate), Fault::LoseResponse);
+        let graph = graph(&fake);
+        file_with_retry(&graph, &one, Attempt::First).await.unwrap();
+        assert_eq!(file(&graph, &one, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
+        assert_eq!(fake.messages(ADA).len(), 1, "in the archive and in the hidden folder");
+        assert_eq!(file(&graph, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
+        assert_eq!(fake.messages(ADA).len(), 2, "the items have one Message-ID");
+    }
+}
+
+/// Earlier releases stored the whole id.
+#[tokio::test]
+async fn long_id_of_an_earlier_release_is_compared_as_a_whole() {
+    let fake = tenant().await;
+    let graph = graph(&fake);
+    let of = |last: &str| Message { item: ("x".repeat(255) + last).parse().unwrap(), ..message("1", &[]) };
+    let (one, other) = (of("1"), of("2"));
+    file(&graph, &one, Attempt::First).await.unwrap();
+    let property = fake.visible(ADA)[0].properties.keys().find(|id| id.ends_with("ArchiveItemId")).cloned().unwrap();
+    fake.set_property(ADA, &property, one.item.as_str());
+    fake.set_quirks(Quirks { truncates_listed_properties: true, ..Quirks::default() });
+    assert_eq!(file(&graph, &one, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(file(&graph, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
 }
 
 /// A copy that was filed by one method is found by the other.

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    mailbox::{Folder, StoredAttachment, Tenant, Upload, new_id},
+    mailbox::{Folder, StoredAttachment, Tenant, Upload, new_id, truncate_properties},
     message::{MAX_INLINE_MEGABYTES, NewAttachment, create, truncated_name},
     mime::parse_mime,
     query::{Query, literals},
@@ -212,6 +212,7 @@ impl Tenant {
         if by_id.is_none() && by_property.is_none() {
             return Err(Rejection(400, "ErrorInvalidUrlQueryFilter"));
         }
+        let truncates = self.quirks.truncates_listed_properties;
         let mailbox = self.mailbox(&request.route.owner)?;
         mailbox.folder(request.folder())?;
         let found = mailbox.messages.iter().filter(|message| {
@@ -222,7 +223,10 @@ impl Tenant {
                     _ => false,
                 })
         });
-        let found = found.map(|message| message.selected_json(query)).collect::<Result<_, _>>()?;
+        let mut found = found.map(|message| message.selected_json(query)).collect::<Result<Vec<_>, _>>()?;
+        if truncates {
+            found.iter_mut().for_each(truncate_properties);
+        }
         query.page(found, self.host(request), request.path)
     }
 

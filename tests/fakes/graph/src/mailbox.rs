@@ -293,6 +293,15 @@ impl Mailbox {
     }
 }
 
+/// Truncates the values of the expanded properties, see [`Quirks::truncates_listed_properties`].
+pub(crate) fn truncate_properties(message: &mut Value) {
+    let properties = message.get_mut("singleValueExtendedProperties").and_then(Value::as_array_mut);
+    for property in properties.into_iter().flatten() {
+        let units: Vec<_> = property["value"].as_str().unwrap_or_default().encode_utf16().take(255).collect();
+        property["value"] = String::from_utf16_lossy(&units).into();
+    }
+}
+
 /// Returns a property's id as Graph shows it: a tag without leading zeros, in lower case.
 fn id_as_shown(id: &str) -> String {
     match id.split_once(" 0x") {
@@ -346,6 +355,8 @@ pub struct Quirks {
     pub ignores_dates: bool,
     /// Replaces the Message-ID of created and imported messages.
     pub changes_message_ids: bool,
+    /// Returns only the first 255 UTF-16 units of extended properties in lists of messages.
+    pub truncates_listed_properties: bool,
     /// Capitalizes the names of the members in responses to pieces of an upload.
     pub capitalizes_members: bool,
     /// Links the next page of a list on another host.

@@ -177,6 +177,15 @@ impl GraphFake {
         mailbox.messages.retain(|message| !removed_ids.contains(&message.folder_id));
     }
 
+    /// Sets an extended property of all messages of a mailbox.
+    pub fn set_property(&self, user: &str, id: &str, value: &str) {
+        let mut tenant = lock(&self.shared.tenant);
+        let Ok(mailbox) = tenant.mailbox(user) else { return };
+        for message in &mut mailbox.messages {
+            message.properties.insert(id.to_owned(), value.to_owned());
+        }
+    }
+
     /// Changes the quirks of the tenant.
     pub fn set_quirks(&self, quirks: Quirks) {
         lock(&self.shared.tenant).quirks = quirks;
