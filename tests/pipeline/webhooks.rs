@@ -402,6 +402,34 @@ async fn unreadable_webhook_is_a_dead_letter_and_kept() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Nothing in the bucket records a notification that SNS could not deliver.
+#[tokio::test]
+async fn undelivered_notification_keeps_the_proof_open() -> anyhow::Result<()> {
+    let pipeline = start_pipeline(&[]).await?;
+    let client = aws_sdk_sqs::Client::new(pipeline.machine.cloud.config());
+    let queue = client.create_queue().queue_name("undelivered").send().await?.queue_url.context("no URL")?;
+    let variables = [("RECEIVE_UNDELIVERED_QUEUE_URL", queue.as_str())];
+    let archiver = async |command: &str, expected: (i32, &str)| {
+        let (code, out, error) = run_archiver_with(&pipeline, &[command], &variables).await?;
+        anyhow::ensure!(code == Some(expected.0) && out.contains(expected.1), "{command}: {code:?} {out}{error}");
+        anyhow::Ok(())
+    };
+    let doctor = async |line: &str| {
+        let lines = run_doctor(&pipeline, &[], &variables, &["undelivered webhooks"]).await?;
+        anyhow::ensure!(lines.contains(line), "{lines}");
+        anyhow::Ok(())
+    };
+    pipeline.run(&Pipeline::backfill()).await?;
+    archiver("reconcile", (0, "0 webhooks were stored")).await?;
+    archiver("status", (0, "queue receive-undelivered")).await?;
+    doctor("ok       undelivered webhooks").await?;
+    client.send_message().queue_url(&queue).message_body("{}").send().await?;
+    archiver("reconcile", (3, "could not deliver 1 webhooks of AWS")).await?;
+    archiver("report", (3, "could not deliver 1 webhooks of AWS")).await?;
+    archiver("status", (0, "1 ready")).await?;
+    doctor("NOT OK   undelivered webhooks").await
+}
+
 /// Runs the command with the deployment's variables.
 async fn run_archiver(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
     run_archiver_with(pipeline, arguments, &[]).await

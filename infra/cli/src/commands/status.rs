@@ -18,7 +18,7 @@ use crate::{
         dead_letters::{DeadLetterQueue, Filter, HOLD, for_each_dead_letter},
         reconcile::record,
     },
-    connection::{Connection, Deployment},
+    connection::{Connection, Deployment, Part},
     user_map::{MapInBucket, UserMapArguments, UserMapSettings},
 };
 
@@ -77,8 +77,10 @@ impl Status {
         let mut queues = BTreeMap::new();
         let urls = &connection.queues;
         let named =
-            [("convert", &urls.convert), ("import", &urls.import), ("dead-letters", &urls.dead_letters)].into_iter();
-        for (name, url) in named.chain(urls.receive.as_ref().map(|url| ("receive", url))) {
+            [("convert", &*urls.convert), ("import", &urls.import), ("dead-letters", &urls.dead_letters)].into_iter();
+        let undelivered = connection.part(Part::ReceiveUndelivered).ok().map(|url| ("receive-undelivered", url));
+        let receive = urls.receive.as_deref().map(|url| ("receive", url));
+        for (name, url) in named.chain(receive).chain(undelivered) {
             queues.insert(name, queue.depth(url).await?);
         }
         let [ready, ..] = queues["dead-letters"];

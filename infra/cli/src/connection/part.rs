@@ -15,6 +15,8 @@ pub enum Part {
     Receive,
     /// Exists only if the deployment receives webhooks.
     ReceiveQueue,
+    /// Keeps the notifications that SNS cannot deliver to the receive queue. Exists only if the deployment receives webhooks.
+    ReceiveUndelivered,
     /// Exists only if the deployment receives webhooks through a URL.
     ReceiveUrl,
     /// Only where the deployment receives webhooks from AWS.
@@ -23,7 +25,7 @@ pub enum Part {
 
 impl Part {
     /// All parts; every command needs the first four.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bucket,
         Self::ConvertQueue,
         Self::ImportQueue,
@@ -34,6 +36,7 @@ impl Part {
         Self::Schedule,
         Self::Receive,
         Self::ReceiveQueue,
+        Self::ReceiveUndelivered,
         Self::ReceiveUrl,
         Self::SocialTopic,
     ];
@@ -51,6 +54,7 @@ impl Part {
             Self::Schedule => "SCHEDULE_NAME",
             Self::Receive => "RECEIVE_FUNCTION_NAME",
             Self::ReceiveQueue => "RECEIVE_QUEUE_URL",
+            Self::ReceiveUndelivered => "RECEIVE_UNDELIVERED_QUEUE_URL",
             Self::ReceiveUrl => "RECEIVE_URL",
             Self::SocialTopic => "SOCIAL_TOPIC_ARN",
         }
@@ -69,6 +73,7 @@ impl Part {
             Self::Schedule => "ScheduleName",
             Self::Receive => "ReceiveFunctionName",
             Self::ReceiveQueue => "ReceiveQueueUrl",
+            Self::ReceiveUndelivered => "ReceiveUndeliveredQueueUrl",
             Self::ReceiveUrl => "ReceiveUrl",
             Self::SocialTopic => "SocialTopicArn",
         }
@@ -87,6 +92,7 @@ impl Part {
             Self::Schedule => "the name of the schedule that starts fetch",
             Self::Receive => "the name of the function receive",
             Self::ReceiveQueue => "the URL of receive's queue",
+            Self::ReceiveUndelivered => "the URL of the queue of undelivered webhooks",
             Self::ReceiveUrl => "the URL that webhooks are posted to",
             Self::SocialTopic => "the ARN of the topic of AWS End User Messaging Social",
         }

@@ -143,7 +143,7 @@ async fn run_checks(
         }
     }
     let (queue_findings, queues) = queues::check(connection).await;
-    for finding in queue_findings {
+    for finding in queue_findings.into_iter().chain(queues::undelivered(connection).await) {
         findings.add(finding)?;
     }
     check_triggers(connection, &functions, queues, findings).await
@@ -223,6 +223,7 @@ fn check_of(part: Part) -> &'static str {
         | Part::ConvertQueue
         | Part::ImportQueue
         | Part::ReceiveQueue
+        | Part::ReceiveUndelivered
         | Part::ReceiveUrl
         | Part::SocialTopic
         | Part::DeadLetterQueue

@@ -9,7 +9,10 @@ use super::{
     finding::Finding,
     remedies::{NOT_LOCAL, RECREATE},
 };
-use crate::connection::Connection;
+use crate::{
+    commands::dead_letters::DeadLetterQueue,
+    connection::{Connection, Part},
+};
 
 /// The template's limit of receives of a message.
 const MAX_RECEIVES: u32 = 300;
@@ -111,6 +114,30 @@ pub(super) async fn check(connection: &Connection) -> (Vec<Finding>, Vec<Option<
 /// Returns the ARN of a queue, if SQS returns it.
 pub(super) async fn arn(config: &SdkConfig, url: &str) -> Option<String> {
     queue_attributes(&Client::new(config), url).await.ok().map(|queue| queue.arn)
+}
+
+/// Checks that no notification waits in the queue of those that SNS could not deliver. `None` without that queue.
+pub(super) async fn undelivered(connection: &Connection) -> Option<Finding> {
+    const CHECK: &str = "undelivered webhooks";
+    let url = connection.part(Part::ReceiveUndelivered).ok()?;
+    Some(match DeadLetterQueue::of(connection).depth(url).await {
+        Ok([0, 0, 0]) => {
+            Finding::ok(CHECK, "no webhook of AWS waits in the queue for those that SNS could not deliver")
+        }
+        Ok(counts) => Finding::not_ok(
+            CHECK,
+            format!(
+                "{} webhooks of AWS could not be delivered to the receive queue; SQS deletes them after 14 days",
+                counts.iter().sum::<u64>()
+            ),
+            "correct the policy or the key of the receive queue, then send them to it: runbook, alarm receive-undelivered",
+        ),
+        Err(error) => Finding::not_ok(
+            CHECK,
+            error.to_string(),
+            format!("allow these credentials sqs:GetQueueAttributes on the queue; {RECREATE}"),
+        ),
+    })
 }
 
 async fn queue_attributes(client: &Client, url: &str) -> Result<Queue, String> {

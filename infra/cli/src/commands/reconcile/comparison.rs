@@ -295,8 +295,7 @@ impl Reconciled {
         if !open.is_empty() || webhooks.is_some() {
             let queue_state = QueueState::read(connection).await?;
             if let Some(webhooks) = webhooks {
-                let QueueState { receiving, dead_letters, .. } = &queue_state;
-                reconciled.webhooks = Some(webhooks.compare(store, *receiving, dead_letters, scope.queueing).await?);
+                reconciled.webhooks = Some(webhooks.compare(store, &queue_state, scope.queueing).await?);
             }
             reconciled.decide(store, &queue_state, (runs, open), deep_check.as_mut(), report).await?;
         }
@@ -314,8 +313,8 @@ impl Reconciled {
         queueing: SignedDuration,
     ) -> Result<Option<Webhooks>, ReconcileError> {
         let Some(webhooks) = StoredWebhooks::list(connection, Some(from), Some(to)).await? else { return Ok(None) };
-        let QueueState { receiving, dead_letters, .. } = QueueState::read(connection).await?;
-        Ok(Some(webhooks.compare(&connection.store, receiving, &dead_letters, queueing).await?))
+        let queue_state = QueueState::read(connection).await?;
+        Ok(Some(webhooks.compare(&connection.store, &queue_state, queueing).await?))
     }
 
     /// Returns whether no problem was found, as far as items are decided.

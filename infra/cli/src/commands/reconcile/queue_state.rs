@@ -13,12 +13,17 @@ use super::{
     runs::Runs,
     seen_items::ItemHash,
 };
-use crate::{commands::dead_letters::DeadLetterQueue, connection::Connection};
+use crate::{
+    commands::dead_letters::DeadLetterQueue,
+    connection::{Connection, Part},
+};
 
 /// State of the queues and of the discarded dead letters.
 pub(super) struct QueueState {
     /// `true` if a task may be on one of the two queues.
     busy: bool,
+    /// Number of notifications that SNS could not deliver to the receive queue.
+    pub(super) undelivered: u64,
     /// Number of messages on the receive queue.
     pub(super) receiving: u64,
     pub(super) dead_letters: QueuedDeadLetters,
@@ -30,6 +35,11 @@ pub(super) struct QueueState {
 impl QueueState {
     pub(super) async fn read(connection: &Connection) -> Result<Self, ReconcileError> {
         let queues = DeadLetterQueue::of(connection);
+        // Before the receive queue: an operator moves the notifications there.
+        let undelivered = match connection.part(Part::ReceiveUndelivered) {
+            Ok(url) => queues.depth(url).await?.iter().sum(),
+            Err(_) => 0,
+        };
         let receiving = match &connection.queues.receive {
             Some(url) => queues.depth(url).await?.iter().sum(),
             None => 0,
@@ -49,6 +59,7 @@ impl QueueState {
         let kept_since = connection.outcomes_kept_since(Timestamp::now());
         Ok(Self {
             busy,
+            undelivered,
             receiving,
             dead_letters,
             discards: DiscardedCopies::list(&connection.store).await?,

@@ -11,7 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Sha256, keys};
 use serde::Serialize;
 
-use super::dead_letters::{DiscardedEvents, QueuedDeadLetters, discarded_webhooks};
+use super::{
+    dead_letters::{DiscardedEvents, discarded_webhooks},
+    queue_state::QueueState,
+};
 use crate::connection::{Connection, Target};
 
 /// Webhooks of a period, and what receive still has to do.
@@ -21,6 +24,8 @@ pub struct Webhooks {
     pub stored: u64,
     /// Messages on the receive queue: webhooks and files.
     pub tasks: u64,
+    /// Notifications that SNS could not deliver to the receive queue. SQS deletes them after 14 days.
+    pub undelivered: u64,
     /// `true` if there may be a receive queue whose messages were not counted, because the environment does not name it.
     pub tasks_unknown: bool,
     /// Dead letters of the stage receive in the queue.
@@ -141,15 +146,14 @@ impl StoredWebhooks {
         Ok(Some(listed))
     }
 
-    /// Compares the bodies with the proofs, after the queues were read. `tasks` is the number of messages on the receive queue;
-    /// a body younger than `queueing` may not have a task yet.
+    /// Compares the bodies with the proofs, after the queues were read. A body younger than `queueing` may not have a task yet.
     pub(super) async fn compare(
         mut self,
         store: &Store,
-        tasks: u64,
-        dead_letters: &QueuedDeadLetters,
+        queue_state: &QueueState,
         queueing: SignedDuration,
     ) -> Result<Webhooks, StoreError> {
+        let (tasks, dead_letters) = (queue_state.receiving, &queue_state.dead_letters);
         let mut proofs: HashMap<Sha256, Vec<keys::ProcessedPart>> = HashMap::new();
         let to = self.to.map(|to| to.saturating_add(PROOF_SLACK).unwrap_or(Timestamp::MAX));
         let days = (self.from.map(keys::processed_day), to.map(keys::processed_day));
@@ -167,6 +171,7 @@ impl StoredWebhooks {
         let mut webhooks = Webhooks {
             stored: self.stored,
             tasks,
+            undelivered: queue_state.undelivered,
             tasks_unknown: self.is_queue_unknown && (self.stored > 0 || dead_letters.of_receive > 0),
             dead_letters: dead_letters.of_receive,
             unrecognized,
@@ -223,9 +228,9 @@ fn is_complete(parts: &[keys::ProcessedPart], discarded: &[DiscardedEvents]) -> 
 }
 
 impl Webhooks {
-    /// Returns whether no task and no dead letter of receive is left, and every stored body is decided.
+    /// Returns whether no undelivered notification, no task and no dead letter of receive is left, and every stored body is decided.
     pub fn is_decided(&self) -> bool {
-        self.tasks == 0 && !self.tasks_unknown && self.dead_letters == 0 && self.waiting == 0
+        self.tasks == 0 && self.undelivered == 0 && !self.tasks_unknown && self.dead_letters == 0 && self.waiting == 0
     }
 
     /// Describes what is left to do, one sentence each.
@@ -240,6 +245,13 @@ impl Webhooks {
             sentences.push(format!(
                 "{} tasks are on the receive queue (webhooks and files): items may be missing until receive has processed them",
                 self.tasks
+            ));
+        }
+        if self.undelivered > 0 {
+            sentences.push(format!(
+                "SNS could not deliver {} webhooks of AWS to the receive queue: their items are in no manifest, and SQS deletes them after \
+                 14 days (runbook, alarm receive-undelivered)",
+                self.undelivered
             ));
         }
         if self.dead_letters > 0 {
