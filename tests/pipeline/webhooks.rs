@@ -97,8 +97,41 @@ async fn repeated_signed_text_is_filed_once() -> anyhow::Result<()> {
     pipeline.until_logged("cannot be read: they are not filed").await?;
     pipeline.until_logged(r#""UnrecognizedEvents":1"#).await?;
     assert_eq!(pipeline.keys(keys::UNRECOGNIZED).await?.len(), 1);
-    let (_, out, error) = run_archiver(&pipeline, &["report"]).await?;
-    assert!(out.contains("1 values of webhooks may contain messages"), "{out}{error}");
+    unrecognized_value_is_open_until_it_is_closed(&pipeline).await
+}
+
+/// Its messages are not filed, so a proof or an export that includes its time is not complete.
+async fn unrecognized_value_is_open_until_it_is_closed(pipeline: &Pipeline) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let day = Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).strftime("%Y-%m-%d").to_string();
+    let open = "1 values of webhooks may contain messages";
+    let export = async |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        let path = path.to_str().context("not UTF-8")?;
+        let (code, out, error) =
+            run_archiver(pipeline, &["export", "--eml", "--from", &day, "--to", &tomorrow, path]).await?;
+        let manifest =
+            std::fs::read_to_string(format!("{path}/export.txt")).with_context(|| format!("{out}{error}"))?;
+        anyhow::ensure!(manifest.contains(text), "{manifest}");
+        anyhow::Ok(code)
+    };
+    let printed = async |command: &[&str], expected: (i32, &str)| {
+        let (code, out, error) = run_archiver(pipeline, command).await?;
+        anyhow::ensure!(code == Some(expected.0) && out.contains(expected.1), "{command:?}: {code:?} {out}{error}");
+        anyhow::Ok(out)
+    };
+    printed(&["reconcile", "--settled"], (1, open)).await?;
+    printed(&["report"], (1, open)).await?;
+    assert_eq!(export("open", open).await?, Some(1));
+    let listed = printed(&["incidents", "list", "--open", "--json"], (0, "was not recognized")).await?;
+    let id = serde_json::from_str::<Value>(&listed)?["id"].as_str().context("no id")?.to_owned();
+    let close = ["incidents", "close", &id, "--by", "Ada Auditor", "--reason", "ticket 4711", "--yes"];
+    printed(&close, (0, "is closed")).await?;
+    let closed = "closed by Ada Auditor on ";
+    printed(&["reconcile", "--settled"], (0, closed)).await?;
+    printed(&["report"], (0, closed)).await?;
+    assert_ne!(export("closed", closed).await?, Some(1));
     Ok(())
 }
 

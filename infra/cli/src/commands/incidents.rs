@@ -1,4 +1,5 @@
-//! `archiver incidents`: lists deliveries of a capture vendor that do not match their manifests, and closes them.
+//! `archiver incidents`: lists deliveries of a capture vendor that do not match their manifests and values of webhooks that
+//! were not recognized, and closes them.
 
 use std::{
     io::{self, Write},
@@ -6,7 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
-use aws::s3::{Condition, Put, Written};
+use aws::s3::{Condition, Put, Store, Written};
 use jiff::Timestamp;
 use model::{Closure, keys};
 
@@ -30,12 +31,13 @@ enum IncidentsCommand {
     #[command(after_help = "Examples:\n  archiver incidents list\n  archiver incidents list --open --json\n\
         Exit code: 0, with or without incidents; 1 when they cannot be read; 2 invalid arguments.")]
     List(ListArguments),
-    /// Close an incident that needs no further action; the reason is recorded, and nothing is deleted
+    /// Close incidents that need no further action; the reason is recorded, and nothing is deleted
     #[command(
-        after_help = "A closed incident is still listed by `list`, `reconcile` and `report`, but no longer makes them fail. A later version of \
+        after_help = "A closed incident is still listed by `list`, `reconcile` and `report`, but no longer makes them, or `export`, fail. A later version of \
         the same file with problems is a new incident. Missing mails that are delivered later are filed.\nExample:\n  \
-        archiver incidents close 1f0c7e62 --by 'Ada Lindqvist' --reason 'vendor ticket 4711: 0042.eml never existed'\n\
-        Exit code: 0 closed; 1 not found, closed before, or failed; 2 invalid arguments; 4 not confirmed."
+        archiver incidents close 1f0c7e62 --by 'Ada Lindqvist' --reason 'vendor ticket 4711: 0042.eml never existed'\n  \
+        archiver incidents close 1f0c7e62 9d3b41aa --by 'Ada Lindqvist' --reason 'processed by release 0.3'\n\
+        Exit code: 0 all closed; 1 not found, closed before, or failed; 2 invalid arguments; 4 not confirmed."
     )]
     Close(CloseArguments),
 }
@@ -54,9 +56,9 @@ struct ListArguments {
 
 #[derive(Debug, clap::Args)]
 struct CloseArguments {
-    /// The id of the incident, as `list` shows it; its first characters are enough
-    #[arg(value_name = "ID", value_parser = id)]
-    id: String,
+    /// The ids of the incidents, as `list` shows them; the first characters are enough
+    #[arg(value_name = "ID", value_parser = id, required = true)]
+    ids: Vec<String>,
     /// Reason why no further action is needed
     #[arg(long, value_name = "TEXT", value_parser = words)]
     reason: String,
@@ -132,25 +134,48 @@ fn write_incident(out: &mut impl Write, incident: &Incident) -> io::Result<()> {
 
 async fn close(connection: &Connection, arguments: &CloseArguments) -> anyhow::Result<ExitCode> {
     let found = incidents(&connection.store, Timestamp::MIN, Timestamp::MAX).await?;
-    let named: Vec<_> = found.iter().filter(|incident| incident.id.starts_with(&arguments.id)).collect();
+    // An id may be given twice.
+    let mut named: Vec<&Incident> = Vec::new();
+    for id in &arguments.ids {
+        let incident = named_by(&found, id)?;
+        if !named.iter().any(|named| named.id == incident.id) {
+            named.push(incident);
+        }
+    }
+    for incident in &named {
+        write_incident(&mut io::stderr().lock(), incident)?;
+    }
+    let question = if named.len() == 1 {
+        "Close this incident?".to_owned()
+    } else {
+        format!("Close these {} incidents?", named.len())
+    };
+    if !confirmed(&question, arguments.yes)? {
+        writeln!(io::stderr(), "Nothing was changed.")?;
+        return Ok(ExitCode::from(NOT_CONFIRMED));
+    }
+    for incident in named {
+        write_closure(&connection.store, incident, arguments).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the open incident whose id begins with these characters.
+fn named_by<'a>(found: &'a [Incident], id: &str) -> anyhow::Result<&'a Incident> {
+    let named: Vec<_> = found.iter().filter(|incident| incident.id.starts_with(id)).collect();
     let [incident] = named[..] else {
         match named.len() {
-            0 => {
-                bail!("no incident has an id that begins with {}: archiver incidents list shows all ids", arguments.id)
-            }
-            count => {
-                bail!("{count} incidents have an id that begins with {}: give more characters of the id", arguments.id)
-            }
+            0 => bail!("no incident has an id that begins with {id}: archiver incidents list shows all ids"),
+            count => bail!("{count} incidents have an id that begins with {id}: give more characters of the id"),
         }
     };
     if let Some(closed) = &incident.closed {
         bail!("incident {} cannot be closed again: {}", incident.id, shown(&closed.sentence()));
     }
-    write_incident(&mut io::stderr().lock(), incident)?;
-    if !confirmed("Close this incident?", arguments.yes)? {
-        writeln!(io::stderr(), "Nothing was changed.")?;
-        return Ok(ExitCode::from(NOT_CONFIRMED));
-    }
+    Ok(incident)
+}
+
+async fn write_closure(store: &Store, incident: &Incident, arguments: &CloseArguments) -> anyhow::Result<()> {
     let closure = Closure {
         v: Closure::VERSION,
         file: incident.file.clone(),
@@ -162,14 +187,14 @@ async fn close(connection: &Connection, arguments: &CloseArguments) -> anyhow::R
     };
     let key = keys::closure(&closure.file, &closure.etag);
     let put = Put { key: &key, bytes: text::json(&closure)?.into(), content_type: "application/json", sha256: None };
-    match connection.store.put(put, Condition::Absent).await? {
+    match store.put(put, Condition::Absent).await? {
         Written::Yes(_) => writeln!(io::stdout(), "{} is closed; the record is {key}", incident.id)?,
         Written::Conflict => bail!(
             "incident {} was closed by another user meanwhile: archiver incidents list shows by whom",
             incident.id
         ),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use jiff::Timestamp;
-use model::Sha256;
+use model::{Sha256, keys};
 use rsmf::Unit;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::{
     stored::NotExportedReason,
     survey::{Counts, KnownIncident, NotExported, Survey},
 };
-use crate::commands::reconcile::ShortManifest;
+use crate::commands::reconcile::{ShortManifest, unrecognized_sentence};
 
 const SUMMARY: &str = "export.txt";
 const ITEMS: &str = "items.csv";
@@ -205,7 +205,18 @@ impl<'a> Manifest<'a> {
         for ShortManifest { run, queued, listed } in self.short_manifests {
             text += &format!("The run {run} queued {queued} items, but its manifest lists {listed}\n");
         }
-        for KnownIncident { id, received, problems, closed, .. } in self.incidents {
+        let is_value = |incident: &&KnownIncident| incident.file.starts_with(keys::UNRECOGNIZED);
+        let (values, files): (Vec<_>, Vec<_>) = self.incidents.iter().partition(is_value);
+        let open = values.iter().filter(|value| value.closed.is_none()).count();
+        if open > 0 {
+            text += &format!("{}\n", unrecognized_sentence(open));
+        }
+        for (KnownIncident { id, received, .. }, closed) in
+            values.iter().filter_map(|value| Some((value, value.closed.as_ref()?)))
+        {
+            text += &format!("A value of a webhook of {received:.0} was not recognized: incident {id}, {closed}\n");
+        }
+        for KnownIncident { id, received, problems, closed, .. } in files {
             let problems = problems.len();
             text += &match closed {
                 None => format!(

@@ -39,7 +39,7 @@ pub const HELP: &str = "Each file contains one chat and one day, in UTC, by the 
     weeks. A person who hides the phone number continues in a chat with another id: with --chat, the other chats of the same people \
     are in export.json as related_chats (exit code 3); add each with another --chat. The time of an item without a stored message is unknown, so it is listed as not exported.\n\
     Exit code: 0 when every item of the window is in the export; 1 when a stored message is missing or its SHA-256 differs, part of \
-    the window was not fetched or is unknown, a vendor's file that was received since a day before --from does not match its manifest (an open incident), later archived times were not fetched (without --archived-before), a stored webhook was not processed, or the export could not be finished; 2 invalid arguments; 3 when items without a \
+    the window was not fetched or is unknown, a vendor's file that was received since a day before --from does not match its manifest or a value of a webhook was not recognized (an open incident: archiver incidents), later archived times were not fetched (without --archived-before), a stored webhook was not processed, or the export could not be finished; 2 invalid arguments; 3 when items without a \
     stored message are left out (not converted yet, or dead letters), the end of the window is not fetched yet, or receive has tasks or dead letters.\n\
     Examples:\n  archiver export --rsmf --from 2026-11-01 --to 2026-12-01 --mailbox ada@example.com handover\n  \
     archiver export --rsmf --from 2026-11-20 --to 2026-11-21 --chat 120363025246125486@g.us handover\n  \

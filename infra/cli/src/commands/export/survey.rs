@@ -41,7 +41,8 @@ pub(super) struct Survey {
     /// Runs whose manifests list another number of items than they have queued.
     #[serde(default)]
     pub(super) short: Vec<ShortManifest>,
-    /// Vendors' files that do not match their manifests: a mail of the window may be missing.
+    /// Vendors' files that do not match their manifests and values of webhooks that were not recognized: a message of the
+    /// window may be missing.
     #[serde(default)]
     pub(super) incidents: Vec<KnownIncident>,
     /// Parts of the window that were not fetched, one sentence each.
@@ -55,7 +56,7 @@ pub(super) struct Survey {
     pub(super) items: u64,
 }
 
-/// A vendor's file with problems.
+/// A vendor's file with problems, or a value that was not recognized.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct KnownIncident {
     pub(super) id: String,

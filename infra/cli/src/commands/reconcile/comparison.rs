@@ -91,7 +91,8 @@ pub struct Reconciled {
     pub short: Vec<ShortManifest>,
     /// Windows of the runs, compared with the period.
     pub coverage: Coverage,
-    /// Deliveries of a capture vendor in the period that do not match their manifests.
+    /// Deliveries of a capture vendor in the period that do not match their manifests, and values of webhooks that were not
+    /// recognized.
     pub incidents: Vec<Incident>,
     /// Webhooks of the period; `None` if the deployment never received webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,7 +296,10 @@ impl Reconciled {
         if !open.is_empty() || webhooks.is_some() {
             let queue_state = QueueState::read(connection).await?;
             if let Some(webhooks) = webhooks {
-                reconciled.webhooks = Some(webhooks.compare(store, &queue_state, scope.queueing).await?);
+                let mut webhooks = webhooks.compare(store, &queue_state, scope.queueing).await?;
+                let unrecognized = reconciled.incidents.iter().filter(|incident| incident.is_unrecognized_value());
+                webhooks.unrecognized = unrecognized.count() as u64;
+                reconciled.webhooks = Some(webhooks);
             }
             reconciled.decide(store, &queue_state, (runs, open), deep_check.as_mut(), report).await?;
         }

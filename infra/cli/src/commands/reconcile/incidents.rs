@@ -1,24 +1,28 @@
-//! Reads the deliveries of a capture vendor that do not match their manifests.
+//! Reads the incidents: deliveries of a capture vendor that do not match their manifests, and values of webhooks that may
+//! contain messages and were not recognized.
+
+use std::collections::HashSet;
 
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use model::{Closure, Delivery, keys};
-use serde::Serialize;
+use model::{Closure, Delivery, Sha256, keys};
+use serde::{Deserialize, Serialize};
 
 use ledger::entries::CONCURRENT_READS;
 
-/// A delivery with problems. The mails that it contains are filed.
+/// A delivery with problems, whose readable mails are filed, or a value of a webhook that was not recognized and whose
+/// messages are not filed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Incident {
-    /// Id for `archiver incidents close`: the hash in the record's key.
+    /// Id for `archiver incidents close`: the hash in the record's key; of a value, the hash in the key of its closure.
     pub id: String,
-    /// The file in the inbox.
+    /// The file in the inbox; of a value, the key of its record.
     pub file: String,
     /// The version of the file.
     #[serde(skip)]
     pub etag: String,
-    /// Time of the file's upload.
+    /// Time of the file's upload, or of the webhook.
     pub received: Timestamp,
     /// Key of the object that records the incident.
     pub record: String,
@@ -38,28 +42,63 @@ impl Incident {
         let closed = self.closed.as_ref().map_or_else(String::new, |closed| format!(" ({})", closed.sentence()));
         format!("{}: {}{closed}", self.file, self.problems.join("; "))
     }
+
+    /// Returns whether the incident is a value of a webhook that was not recognized.
+    pub fn is_unrecognized_value(&self) -> bool {
+        self.record.starts_with(keys::UNRECOGNIZED)
+    }
 }
 
-/// Reads the incidents with files that were delivered in a period, oldest first, including closed ones.
+/// Describes values of webhooks that were not recognized and that no operator has settled.
+pub fn unrecognized_sentence(count: usize) -> String {
+    format!(
+        "{count} values of webhooks may contain messages and were not recognized (encrypted, or of a later version): they are not \
+         filed (runbook, alarm unrecognized-events). Close each when it is settled: archiver incidents close ID --reason TEXT --by NAME"
+    )
+}
+
+/// Record of a value that was not recognized.
+#[derive(Deserialize)]
+struct Unrecognized {
+    received: Timestamp,
+    /// Digest of the body that contains the value.
+    body: Sha256,
+}
+
+/// Reads the incidents with files or webhooks that were received in a period, oldest first, including closed ones.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn incidents(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<Incident>, StoreError> {
     let mut records = Vec::new();
-    let list = store.list(keys::INCIDENTS, |page| {
-        records.extend(page.into_iter().map(|object| (object.key, object.last_modified)));
+    for prefix in [keys::INCIDENTS, keys::UNRECOGNIZED] {
+        let list = store.list(prefix, |page| {
+            records.extend(page.into_iter().map(|object| (object.key, object.last_modified)));
+            async { Ok::<_, StoreError>(()) }
+        });
+        list.await?;
+    }
+    let mut closures = HashSet::new();
+    let list = store.list(keys::CLOSURES, |page| {
+        closures.extend(page.into_iter().map(|object| object.key));
         async { Ok::<_, StoreError>(()) }
     });
     list.await?;
+    let closures = &closures;
     let read = |(record, written): (String, Timestamp)| async move {
         let Some(object) = store.get(&record, RECORD_LIMIT).await? else { return Ok(None) };
-        let mut incident = incident(record, written, &object.bytes);
+        let is_value = record.starts_with(keys::UNRECOGNIZED);
+        let parse = if is_value { unrecognized_value } else { incident };
+        let mut incident = parse(record, written, &object.bytes);
         if !(from..to).contains(&incident.received) || incident.problems.is_empty() {
             return Ok(None);
         }
-        let closure = store.get(&keys::closure(&incident.file, &incident.etag), RECORD_LIMIT).await?;
-        // An unreadable closure is ignored, so the incident stays open.
-        incident.closed = closure.and_then(|object| serde_json::from_slice(&object.bytes).ok());
+        let key = keys::closure(&incident.file, &incident.etag);
+        if closures.contains(&key) {
+            // An unreadable closure is ignored, so the incident stays open.
+            let closure = store.get(&key, RECORD_LIMIT).await?;
+            incident.closed = closure.and_then(|object| serde_json::from_slice(&object.bytes).ok());
+        }
         Ok::<_, StoreError>(Some(incident))
     };
     let all: Vec<_> = stream::iter(records).map(read).buffer_unordered(CONCURRENT_READS).try_collect().await?;
@@ -84,6 +123,18 @@ fn incident(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
             Incident { id, file, etag, received, record, problems, closed: None }
         }
     }
+}
+
+/// Parses the record of a value that was not recognized.
+fn unrecognized_value(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
+    let closure = keys::closure(&record, "");
+    let id = closure.trim_start_matches(keys::CLOSURES).trim_end_matches(".json").to_owned();
+    let (received, place) = match serde_json::from_slice::<Unrecognized>(bytes) {
+        Ok(value) => (value.received, keys::webhook_body(value.received, &value.body)),
+        Err(_) => (written, "a webhook that its record does not name".to_owned()),
+    };
+    let problems = vec![format!("a value in {place} may contain messages and was not recognized")];
+    Incident { id, file: record.clone(), etag: String::new(), received, record, problems, closed: None }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use self::{
     coverage::{Coverage, Gap, Pending},
     deep_check::{AbsentCopy, CopyLocation, Damaged, DeepFindings, DeepOptions, Duplicate, UncheckedMailbox},
     error::ReconcileError,
-    incidents::{Incident, incidents},
+    incidents::{Incident, incidents, unrecognized_sentence},
     outside_runs::OutsideRuns,
     requeue::{RequeueError, requeue, requeue_webhooks},
     runs::{LostPages, Run, Runs, ShortManifest, record},
@@ -44,7 +44,8 @@ use crate::{Interrupt, confirm::confirmed, connection::Connection, mailboxes, ti
 /// Help text after the arguments.
 pub const HELP: &str = "Exit code: 0 when every item is filed, waits in the dead-letter queue or was discarded; 1 when an item is missing, \
     the SHA-256 of a stored message differs, a copy is missing from the archive folder or duplicated, a page of a manifest is missing, \
-    part of the period was not fetched, a vendor's delivery does not match its manifest, or a stored webhook was not processed; 3 when none of these applies, but some items are in flight or unproven, receive has tasks or dead letters, some mailboxes could not \
+    part of the period was not fetched, a vendor's delivery does not match its manifest, a value of a webhook was not recognized (until an operator closes it: \
+    archiver incidents), or a stored webhook was not processed; 3 when none of these applies, but some items are in flight or unproven, receive has tasks or dead letters, some mailboxes could not \
     be checked, a run is fetching part of the period, or the record of a run that may list items of it cannot be parsed; 2 invalid arguments. The exit code describes the comparison: \
     --requeue, confirmed or not, does not change it.\n\
     With --unmapped: 0 no copy is missing, or all are queued; 1 failed; 2 invalid arguments; 3 partly, or not all items could be \

@@ -9,7 +9,7 @@ use super::{
     comparison::{Incomplete, Missing, MissingCause, Reconciled},
     coverage::Coverage,
     deep_check::{AbsentCopy, Damaged, DeepFindings, Duplicate, UncheckedMailbox},
-    incidents::Incident,
+    incidents::{Incident, unrecognized_sentence},
     runs::ShortManifest,
     webhooks::Webhooks,
 };
@@ -124,21 +124,16 @@ fn webhooks(webhooks: Option<&Webhooks>) -> String {
     if webhooks.discarded > 0 {
         text += &format!("; an operator has discarded the dead letters of {}", webhooks.discarded);
     }
-    text.extend(
-        webhooks
-            .pending()
-            .into_iter()
-            .chain(webhooks.unrecognized())
-            .chain(webhooks.problem())
-            .map(|sentence| format!("\n{sentence}")),
-    );
+    text.extend(webhooks.pending().into_iter().chain(webhooks.problem()).map(|sentence| format!("\n{sentence}")));
     text.extend(webhooks.unprocessed.iter().take(MAX_ROWS).map(|webhook| format!("\n  {}", webhook.object)));
     text + &more(webhooks.unprocessed.len())
 }
 
-/// Formats deliveries that do not match their manifests: open incidents, then closed ones.
+/// Formats deliveries that do not match their manifests and values that were not recognized: open incidents, then closed
+/// ones.
 fn incidents(incidents: &[Incident]) -> String {
     let (closed, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.closed.is_some());
+    let (values, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|incident| incident.is_unrecognized_value());
     let mut text = String::new();
     if !open.is_empty() {
         text += &format!(
@@ -147,6 +142,10 @@ fn incidents(incidents: &[Incident]) -> String {
             open.len()
         );
         text += &listed(&open);
+    }
+    if !values.is_empty() {
+        text += &format!("\n{}", unrecognized_sentence(values.len()));
+        text += &listed(&values);
     }
     if !closed.is_empty() {
         text += &format!("\n{} incidents are closed", closed.len());

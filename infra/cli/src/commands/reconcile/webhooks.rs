@@ -30,7 +30,8 @@ pub struct Webhooks {
     pub tasks_unknown: bool,
     /// Dead letters of the stage receive in the queue.
     pub dead_letters: u64,
-    /// Values of the period's webhooks that may contain messages and were not recognized.
+    /// Values of the period's webhooks that may contain messages and were not recognized, closed ones included: see
+    /// `incidents`.
     pub unrecognized: u64,
     /// Bodies whose events are not all written and that have, or may have, a task or a dead letter.
     pub waiting: u64,
@@ -164,9 +165,6 @@ impl StoredWebhooks {
             }
         })
         .await?;
-        let mut unrecognized = 0;
-        let days = (self.from.map(keys::unrecognized_day), self.to.map(keys::unrecognized_day));
-        list_days(store, keys::UNRECOGNIZED, days, |_| unrecognized += 1).await?;
         self.bodies.retain(|sha256, _| !proofs.get(sha256).is_some_and(|parts| is_complete(parts, &[])));
         let mut webhooks = Webhooks {
             stored: self.stored,
@@ -174,7 +172,6 @@ impl StoredWebhooks {
             undelivered: queue_state.undelivered,
             tasks_unknown: self.is_queue_unknown && (self.stored > 0 || dead_letters.of_receive > 0),
             dead_letters: dead_letters.of_receive,
-            unrecognized,
             ..Webhooks::default()
         };
         let now = Timestamp::now();
@@ -264,17 +261,6 @@ impl Webhooks {
             sentences.push(format!("the events of {} stored webhooks are not all written yet", self.waiting));
         }
         sentences
-    }
-
-    /// Describes the values that were not recognized.
-    pub fn unrecognized(&self) -> Option<String> {
-        (self.unrecognized > 0).then(|| {
-            format!(
-                "{} values of webhooks may contain messages and were not recognized (encrypted, or of a later version): they are not \
-                 filed (runbook, alarm unrecognized-events)",
-                self.unrecognized
-            )
-        })
     }
 
     /// Describes the webhooks that nothing processes any more.

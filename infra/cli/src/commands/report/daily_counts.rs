@@ -15,7 +15,7 @@ use super::{
 };
 use crate::commands::{
     dead_letters::DeadLetterReason,
-    reconcile::{Reconciled, Runs, ShortManifest},
+    reconcile::{Reconciled, Runs, ShortManifest, unrecognized_sentence},
 };
 use ledger::totals::{Counters, EntryState, ManifestEntry};
 
@@ -265,7 +265,11 @@ impl DailyCounts {
         let not_fetched = reconciled.coverage.gaps.iter().map(|gap| format!("{gap}."));
         does_not_add_up.extend(not_fetched);
         let open = reconciled.incidents.iter().filter(|incident| incident.closed.is_none());
-        does_not_add_up.extend(open.map(|incident| format!("{}.", incident.sentence())));
+        let (values, open): (Vec<_>, Vec<_>) = open.partition(|incident| incident.is_unrecognized_value());
+        if !values.is_empty() {
+            does_not_add_up.push(format!("{}.", unrecognized_sentence(values.len())));
+        }
+        does_not_add_up.extend(open.into_iter().map(|incident| format!("{}.", incident.sentence())));
         let unprocessed = reconciled.webhooks.as_ref().and_then(|webhooks| webhooks.problem());
         does_not_add_up.extend(unprocessed.map(|sentence| sentence + "."));
         if reconciled.coverage.from.is_none() {

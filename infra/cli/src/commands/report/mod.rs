@@ -75,7 +75,7 @@ pub const HELP: &str = "An item counts on the day, in UTC, on which the run that
     once, with the state at which the item was processed last.\n\
     Exit code: 0 when everything adds up, with or without failures: available after fan-out = imported + skipped + failed, and every \
     listed item is filed, waits as a dead letter or was discarded, runs fetched the whole period, and receive has no tasks and no dead letters; 1 when it does not, when part \
-    of the period was not fetched (each gap is listed with the command that closes it), or when the report cannot be created; 2 invalid \
+    of the period was not fetched (each gap is listed with the command that closes it), when an incident of the period is open (archiver incidents), or when the report cannot be created; 2 invalid \
     arguments; 3 when it adds up so far, and items are in flight or unproven (archiver reconcile explains them), receive has tasks or dead letters, or the end of the \
     period is not fetched yet.\n\
     Examples:\n  archiver report\n  archiver report --date 2026-11-21 --json\n  \

@@ -115,7 +115,7 @@ pub(super) fn examined(report: &Report) -> Vec<String> {
     let closed = incidents.map(|incident| shown_up_to(&incident.sentence(), 4_000));
     let reconciled = &report.reconciled;
     let webhooks = reconciled.webhooks.iter();
-    let webhooks = webhooks.flat_map(|webhooks| webhooks.pending().into_iter().chain(webhooks.unrecognized()));
+    let webhooks = webhooks.flat_map(|webhooks| webhooks.pending());
     let outside = reconciled.outside.sentences().into_iter().chain(reconciled.lost_pages.expired_sentence());
     outside
         .chain(reconciled.coverage.sentences())
