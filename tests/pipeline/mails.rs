@@ -161,6 +161,9 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     let problems = ["the vendor's manifest lists 4 messages, the zip has 3", "2.eml is missing", "3.eml is empty"];
     let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
     assert_eq!(code, Some(1));
+    assert!(out.contains("3 problems") && !out.contains("day.zip"), "{out}");
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--name-items"]).await?;
+    assert_eq!(code, Some(1));
     assert!(problems.iter().all(|problem| out.contains(problem)) && out.contains("inbox/sftp/day.zip"), "{out}");
     let (code, out) = run_report(&pipeline).await?;
     assert_eq!(code, Some(1));
@@ -190,7 +193,7 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     assert_eq!(run_incidents(&pipeline, &["list", "--open"]).await?, (Some(0), "No incidents.\n".to_owned()));
     let closed = "closed by Ada Auditor on ";
     for (code, out) in [
-        run_reconcile(&pipeline, &["--settled"]).await.map(|(code, out, _)| (code, out))?,
+        run_reconcile(&pipeline, &["--settled", "--name-items"]).await.map(|(code, out, _)| (code, out))?,
         run_report(&pipeline).await?,
         run_incidents(&pipeline, &["list"]).await?,
     ] {

@@ -111,7 +111,7 @@ pub enum Form {
 /// # Errors
 /// The queue cannot be read or the output is closed.
 pub async fn list(scan: Scan<'_>, filter: &Filter, form: Form, out: &mut impl Write) -> anyhow::Result<ScanSummary> {
-    let mut table = table_of(&["item", "stage", "reason", "failed at", "detail"]);
+    let mut table = table_of(&["item, key", "stage", "reason", "failed at", "detail"]);
     let summary = for_each_dead_letter(scan, filter, |dead_letter| {
         match form {
             Form::Json => writeln!(out, "{}", text::json(&dead_letter.to_json())?)?,
@@ -138,11 +138,12 @@ pub async fn list(scan: Scan<'_>, filter: &Filter, form: Form, out: &mut impl Wr
     Ok(summary)
 }
 
+/// Names the item by its key, as logs do: an id may contain names and numbers, and `show` prints it.
 fn row(dead_letter: &DeadLetterMessage) -> [String; 5] {
     let item = dead_letter
         .item
         .as_ref()
-        .map_or_else(|| format!("message {}", dead_letter.message_id), |item| item.to_string());
+        .map_or_else(|| format!("message {}", dead_letter.message_id), |item| item.key().to_string());
     let failed_at = dead_letter.failed_at.map_or_else(String::new, |at| format!("{at:.0}"));
     let stage = dead_letter.stage.map_or("unknown", model::Stage::as_str);
     [shown(&item), stage.to_owned(), dead_letter.reason.to_string(), failed_at, shown(&dead_letter.detail)]
@@ -206,4 +207,30 @@ pub async fn show(
 
 fn addresses<'a>(addresses: impl Iterator<Item = &'a model::MailboxAddress>) -> Value {
     Value::Array(addresses.map(|address| json!(address)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_names_the_item_by_its_key() {
+        let item: model::ItemId = "wa:4520123456:447700900123:3EB0".parse().unwrap();
+        let dead_letter = DeadLetterMessage {
+            message_id: "m".to_owned(),
+            receipt: String::new(),
+            body: String::new(),
+            attributes: std::collections::HashMap::new(),
+            stage: None,
+            reason: super::super::message::DeadLetterReason::RetriesExhausted,
+            detail: String::new(),
+            item: Some(item.clone()),
+            run: None,
+            failed_at: None,
+            sent: None,
+        };
+        let row = row(&dead_letter);
+        assert_eq!(row[0], item.key().to_string());
+        assert!(!row.concat().contains("4520123456"));
+    }
 }

@@ -22,6 +22,10 @@ pub struct ReconcileArguments {
     /// With --deep: name the mailboxes that lack a copy or could not be checked; otherwise only their outcomes are named
     #[arg(long, requires = "deep")]
     pub(super) name_mailboxes: bool,
+    /// In the tables, name items by their ids and incidents by their files, which may contain names, numbers and addresses; otherwise only
+    /// keys and ids of incidents are printed. --json has all
+    #[arg(long, conflicts_with = "unmapped")]
+    pub(super) name_items: bool,
     /// Assume that no fetch is running: judge the items, too, that a run without a recorded end listed in the last 15 minutes
     #[arg(long)]
     pub(super) settled: bool,

@@ -108,7 +108,7 @@ async fn compare(connection: &Connection, arguments: &ReconcileArguments) -> any
     if arguments.json {
         println!("{}", crate::text::json(&reconciled)?);
     } else {
-        println!("{}", text::table(&reconciled, arguments.deep));
+        println!("{}", text::table(&reconciled, arguments.deep, arguments.name_items));
     }
     let to_requeue = reconciled.to_requeue();
     let webhooks = reconciled.webhooks.iter().flat_map(|webhooks| webhooks.unprocessed.clone()).collect::<Vec<_>>();

@@ -18,8 +18,9 @@ use crate::text::{shown, shown_up_to, table_of};
 /// Limit of rows in a table; `--json` has all.
 const MAX_ROWS: usize = 100;
 
-/// Formats the result.
-pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
+/// Formats the result. Ids of items and names of files may contain names and numbers, so they are printed only on request: the
+/// text can then be copied into a ticket.
+pub(super) fn table(reconciled: &Reconciled, deep: bool, name_items: bool) -> String {
     let mut counts = table_of(&["", "items"]);
     let mut row = |name: String, count: u64| {
         counts.add_row([Cell::new(name), Cell::new(count).set_alignment(CellAlignment::Right)]);
@@ -58,7 +59,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     }
     let mut text = counts.to_string();
     if !reconciled.missing.is_empty() {
-        let mut missing = table_of(&["missing item", "key", "run", "cause"]);
+        let mut missing = table_of(&["missing item, key", "run", "cause"]);
         for item in reconciled.missing.iter().take(MAX_ROWS) {
             let cause = match item.cause {
                 MissingCause::NoOutcome => "no outcome",
@@ -67,12 +68,12 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
                 }
                 MissingCause::Unfinished => "not filed in all mailboxes, and not on a queue",
             };
-            missing.add_row([shown(&item.listed.name()).as_str(), &item.key, item.run.as_str(), cause]);
+            missing.add_row([named(item, name_items).as_str(), item.run.as_str(), cause]);
         }
         text += &format!("\n{missing}");
         text += &more(reconciled.missing.len());
     }
-    text += &unproven(&reconciled.unproven);
+    text += &unproven(&reconciled.unproven, name_items);
     text += &incomplete(&reconciled.incomplete);
     for short in &reconciled.short {
         let ShortManifest { run, queued, listed } = short;
@@ -92,7 +93,7 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
         }
     }
     text += &copies(&reconciled.deep_findings);
-    text += &incidents(&reconciled.incidents);
+    text += &incidents(&reconciled.incidents, name_items);
     let expired = reconciled.lost_pages.expired_sentence();
     for sentence in reconciled.outside.sentences().into_iter().take(MAX_ROWS).chain(expired) {
         text += &format!("\n{sentence}");
@@ -101,14 +102,19 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool) -> String {
     text + &coverage(&reconciled.coverage)
 }
 
+/// Returns the key of an item, with its id on request.
+fn named(item: &Missing, name_items: bool) -> String {
+    if name_items { format!("{}\n{}", item.key, shown(&item.listed.name())) } else { item.key.clone() }
+}
+
 /// Formats the items whose outcome may have been deleted by age.
-fn unproven(items: &[Missing]) -> String {
+fn unproven(items: &[Missing], name_items: bool) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let mut table = table_of(&["unproven item", "key", "run"]);
+    let mut table = table_of(&["unproven item, key", "run"]);
     for item in items.iter().take(MAX_ROWS) {
-        table.add_row([shown(&item.listed.name()).as_str(), &item.key, item.run.as_str()]);
+        table.add_row([named(item, name_items).as_str(), item.run.as_str()]);
     }
     format!(
         "\n{table}{}\nThese items are older than OutcomeDays and have no outcome: it was deleted by age, or they were never \
@@ -131,7 +137,7 @@ fn webhooks(webhooks: Option<&Webhooks>) -> String {
 
 /// Formats deliveries that do not match their manifests and values that were not recognized: open incidents, then closed
 /// ones.
-fn incidents(incidents: &[Incident]) -> String {
+fn incidents(incidents: &[Incident], name_items: bool) -> String {
     let (closed, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.closed.is_some());
     let (values, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|incident| incident.is_unrecognized_value());
     let mut text = String::new();
@@ -141,26 +147,31 @@ fn incidents(incidents: &[Incident]) -> String {
              same name, or close the incident: archiver incidents close ID --reason TEXT --by NAME",
             open.len()
         );
-        text += &listed(&open);
+        text += &listed(&open, name_items);
     }
     if !values.is_empty() {
         text += &format!("\n{}", unrecognized_sentence(values.len()));
-        text += &listed(&values);
+        text += &listed(&values, name_items);
     }
     if !closed.is_empty() {
         text += &format!("\n{} incidents are closed", closed.len());
-        text += &listed(&closed);
+        text += &listed(&closed, name_items);
     }
     text
 }
 
-fn listed(incidents: &[&Incident]) -> String {
+fn listed(incidents: &[&Incident], name_items: bool) -> String {
     let mut text = String::new();
     for incident in incidents.iter().take(MAX_ROWS) {
-        text += &format!("\n  {} ({:.0}, {})", shown(&incident.file), incident.received, incident.record);
+        text += &format!("\n  {} ({:.0}, {})", incident.id, incident.received, incident.record);
         if let Some(closed) = &incident.closed {
             text += &format!("\n    {}", shown_up_to(&closed.sentence(), 2_000));
         }
+        if !name_items {
+            text += &format!("\n    {} problems: archiver incidents list, or --name-items", incident.problems.len());
+            continue;
+        }
+        text += &format!("\n    {}", shown(&incident.file));
         text.extend(
             incident.problems.iter().take(MAX_ROWS).map(|problem| format!("\n    {}", shown_up_to(problem, 500))),
         );
@@ -267,4 +278,53 @@ fn damaged_messages(damaged: &[Damaged], gone: bool) -> Vec<&String> {
 
 fn more(count: usize) -> String {
     if count > MAX_ROWS { format!("\n… and {} more; --json has all", count - MAX_ROWS) } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use model::Listed;
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands::reconcile::ItemHash;
+
+    /// Ids and names of files as the sources make them.
+    const CONFIDENTIAL: [&str; 5] =
+        ["bo.hansen@example.com", "WhatsApp Chat with Bo Hansen.zip", "4520123456", "Bo Hansen.eml", "4520654321"];
+
+    fn missing(id: &str) -> Missing {
+        let listed = Listed { item: json!(id), archived_time: json!("2026-11-21T00:00:00Z") };
+        let run = "r".parse().unwrap();
+        Missing { key: ItemHash::of(&listed.item).hex(), listed, run, cause: MissingCause::NoOutcome }
+    }
+
+    #[test]
+    fn ids_and_file_names_are_printed_on_request_only() {
+        let reconciled = Reconciled {
+            missing: vec![missing("chat:bo.hansen@example.com/WhatsApp Chat with Bo Hansen.zip:1")],
+            unproven: vec![missing("wa:4520123456:447700900123:3EB0")],
+            incidents: vec![Incident {
+                id: "1f0c7e62".to_owned(),
+                file: "inbox/4520654321.zip".to_owned(),
+                etag: String::new(),
+                received: Timestamp::UNIX_EPOCH,
+                record: "incidents/1f0c7e62.json".to_owned(),
+                problems: vec!["Bo Hansen.eml is missing".to_owned()],
+                closed: None,
+            }],
+            ..Reconciled::default()
+        };
+        let text = table(&reconciled, false, false);
+        for word in CONFIDENTIAL {
+            assert!(!text.contains(word), "{text}");
+        }
+        for word in [&*reconciled.missing[0].key, &*reconciled.unproven[0].key, "1f0c7e62", "1 problems"] {
+            assert!(text.contains(word), "{text}");
+        }
+        let named = table(&reconciled, false, true);
+        for word in CONFIDENTIAL {
+            assert!(named.contains(word), "{named}");
+        }
+    }
 }
