@@ -121,6 +121,9 @@ fn operators_table_lists_the_actions_of_a_command() {
         actions(&["reconcile"]).replace("s3:GetObject s3:ListBucket ", "")
     );
     assert!(actions(&["reconcile", "--requeue"]).contains("s3:PutObject"));
+    // With stored webhooks an export reads the queues, as a report does.
+    assert_eq!(actions(&["export", "--eml"]), actions(&["report"]));
+    assert!(actions(&["export", "--rsmf"]).contains("sqs:ReceiveMessage"));
     assert!(!actions(&["reconcile"]).contains("s3:PutObject") && actions(&["unknown"]).is_empty());
 }
 
