@@ -26,13 +26,17 @@ const SAME_TIME: SignedDuration = SignedDuration::from_mins(90);
 /// Number of latest intervals that are compared if no earlier week has a run at that time.
 const LATEST: usize = 16;
 
+/// Number of latest intervals that agree when the schedule was changed to a longer interval.
+const CHANGED: usize = 3;
+
 /// Returns the time after the last run of the timer by which the next run must have ended. `starts` are the starts of
 /// the timer's runs, failed ones included, in any order.
 ///
 /// A schedule may pause on weekends, so the interval depends on the time of the week. The function takes the run that
 /// started at the same time of the week in each of the four weeks before, and the interval from it to its next run; the
 /// result is the upper median of these intervals, which a single missed or manual run does not change. If no earlier
-/// week has such a run, the upper quartile of the latest intervals is used.
+/// week has such a run, the upper quartile of the latest intervals is used. If the latest three agree on a longer interval, the
+/// schedule was changed, and earlier weeks have the old one. A shorter interval does not say this: it is that of working days.
 pub(super) fn due_after(mut starts: Vec<Timestamp>) -> SignedDuration {
     starts.sort_unstable();
     starts.dedup_by(|later, earlier| later.duration_since(*earlier) < ONE_EVENT);
@@ -46,10 +50,15 @@ pub(super) fn due_after(mut starts: Vec<Timestamp>) -> SignedDuration {
     };
     let mut weekly: Vec<_> = (1..=WEEKS).filter_map(followed).collect();
     weekly.sort_unstable();
+    let agreed = |some: &[(Timestamp, SignedDuration)]| {
+        let (shortest, longest) = (some.iter().map(|run| run.1).min()?, some.iter().map(|run| run.1).max()?);
+        (longest - shortest <= SAME_TIME).then_some(shortest)
+    };
+    let changed = intervals.len().checked_sub(CHANGED).and_then(|first| agreed(&intervals[first..]));
     let mut latest: Vec<_> = intervals.iter().rev().take(LATEST).map(|(_, interval)| *interval).collect();
     latest.sort_unstable();
     let interval = weekly.get(weekly.len() / 2).or_else(|| latest.get(latest.len() * 3 / 4));
-    interval.copied().unwrap_or(DEFAULT) + SLACK
+    interval.copied().max(changed).unwrap_or(DEFAULT) + SLACK
 }
 
 #[cfg(test)]
@@ -78,6 +87,17 @@ mod tests {
             assert_eq!(due_after(every(interval, count)), interval + SLACK, "{interval} × {count}");
         }
         assert_eq!((due_after(vec![]), due_after(vec![monday()])), (DAY + SLACK, DAY + SLACK), "the default schedule");
+    }
+
+    #[test]
+    fn change_to_a_longer_interval_counts_after_three_runs() {
+        let mut starts = every(HOUR, 200);
+        let last = starts[199];
+        starts.extend((1..=4).map(|day| last + DAY * day));
+        assert_eq!(due_after(starts.clone()), DAY + SLACK);
+        // The old interval is still expected after a single long one: it may be an outage.
+        starts.truncate(201);
+        assert_eq!(due_after(starts), HOUR + SLACK);
     }
 
     #[test]
