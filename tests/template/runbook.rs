@@ -156,3 +156,9 @@ fn runbook_describes_signing_rollback_and_microsofts_dates() {
         assert!(compliance.contains(fact), "the section does not say {fact:?}");
     }
 }
+
+/// 0.1 reads no outcome of this release, and processes its tasks.
+#[test]
+fn going_back_to_the_first_release_is_forbidden() {
+    assert!(read_section("deploy", "Going back").contains("**Never go back to 0.1**"));
+}
