@@ -162,3 +162,11 @@ fn runbook_describes_signing_rollback_and_microsofts_dates() {
 fn going_back_to_the_first_release_is_forbidden() {
     assert!(read_section("deploy", "Going back").contains("**Never go back to 0.1**"));
 }
+
+/// convert and export read the digest of a stored message from its metadata.
+#[test]
+fn copy_into_another_account_keeps_the_digests_of_messages() {
+    let section = read_section("deploy", "Returning to a kept bucket");
+    let parts = ["sha256sum \"$key\"", "aws s3api put-object", "\"${facts[@]}\""];
+    assert!(contains_in_order(&section, &parts), "{section}");
+}

@@ -136,11 +136,12 @@ impl StoredWebhooks {
         let mut listed = Self { from, to, bodies: HashMap::new(), stored: 0, is_queue_unknown };
         let days = (from.map(keys::webhooks_day), to.map(keys::webhooks_day));
         list_days(&connection.store, keys::WEBHOOKS, days, |object| {
-            let received = object.last_modified;
-            let is_in_period = from.is_none_or(|from| received >= from) && to.is_none_or(|to| received < to);
-            let Some(sha256) = keys::webhook_of_body(&object.key).filter(|_| is_in_period) else { return };
+            let Some(sha256) = keys::webhook_of_body(&object.key) else { return };
+            let Received { first, last, task: received } = Received::of(&object.key, &sha256, object.last_modified);
+            if from.is_some_and(|from| last < from) || to.is_some_and(|to| first >= to) {
+                return;
+            }
             listed.stored += 1;
-            let received = time_of(&object.key, &sha256, received);
             listed.bodies.entry(sha256).or_insert(UnprocessedWebhook { object: object.key, sha256, received });
         })
         .await?;
@@ -195,13 +196,33 @@ impl StoredWebhooks {
     }
 }
 
-/// Returns a time of receipt under which the body has this key. S3's clock may show another day than the function's.
-fn time_of(key: &str, sha256: &Sha256, written: Timestamp) -> Timestamp {
-    const NEXT_DAY: SignedDuration = SignedDuration::from_hours(1);
-    let earlier = written.saturating_sub(NEXT_DAY).unwrap_or(written);
-    let later = written.saturating_add(NEXT_DAY).unwrap_or(written);
-    let has_key = |at: &Timestamp| keys::webhook_body(*at, sha256) == key;
-    [written, earlier, later].into_iter().find(has_key).unwrap_or(written)
+/// Time of receipt of a body.
+#[derive(Debug, PartialEq, Eq)]
+struct Received {
+    first: Timestamp,
+    last: Timestamp,
+    /// A time under which the body has its key: a task with it leads to the body.
+    task: Timestamp,
+}
+
+impl Received {
+    /// Determines the time from the body's key and S3's time of writing. S3's clock may show another day than the function's. A
+    /// body that was copied or restored has the time of that; only its day of receipt is known, so it is in every period that has
+    /// a part of this day.
+    fn of(key: &str, sha256: &Sha256, written: Timestamp) -> Self {
+        const NEXT_DAY: SignedDuration = SignedDuration::from_hours(1);
+        let earlier = written.saturating_sub(NEXT_DAY).unwrap_or(written);
+        let later = written.saturating_add(NEXT_DAY).unwrap_or(written);
+        let has_key = |at: &Timestamp| keys::webhook_body(*at, sha256) == key;
+        if let Some(task) = [written, earlier, later].into_iter().find(has_key) {
+            return Self { first: written, last: written, task };
+        }
+        let day = key.strip_prefix(keys::WEBHOOKS).and_then(|key| key.split_once('/'));
+        let start = day.and_then(|(day, _)| format!("{day}T00:00:00Z").parse::<Timestamp>().ok());
+        let Some(start) = start else { return Self { first: written, last: written, task: written } };
+        let end = start.saturating_add(SignedDuration::from_secs(86_399)).unwrap_or(start);
+        Self { first: start, last: end, task: start }
+    }
 }
 
 /// Returns whether the parts and the events of discarded dead letters are all of a body's events, by the number of events that
@@ -281,6 +302,21 @@ mod tests {
 
     fn part(first: usize, end: usize, total: usize) -> keys::ProcessedPart {
         keys::ProcessedPart { webhook: Sha256::of(b""), first, end, total }
+    }
+
+    #[test]
+    fn copied_body_is_received_on_the_day_of_its_key() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (sha256, received) = (Sha256::of(b"body"), at("2026-10-05T23:40:00Z"));
+        let key = keys::webhook_body(received, &sha256);
+        let original = Received::of(&key, &sha256, received);
+        assert_eq!(original, Received { first: received, last: received, task: received });
+        // S3 wrote it after midnight.
+        let later = Received::of(&key, &sha256, at("2026-10-06T00:10:00Z"));
+        assert_eq!((later.first, keys::webhook_body(later.task, &sha256)), (at("2026-10-06T00:10:00Z"), key.clone()));
+        let copied = Received::of(&key, &sha256, at("2026-11-28T10:00:00Z"));
+        assert!(copied.first <= received && received <= copied.last && copied.last < at("2026-10-06T00:00:00Z"));
+        assert_eq!(keys::webhook_body(copied.task, &sha256), key);
     }
 
     #[test]
