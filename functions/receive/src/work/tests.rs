@@ -44,7 +44,8 @@ async fn work(receive: &Receive, body: String) -> Result<Next, Failure> {
 /// Delivers a body whose message was received this number of times. The invocation is at its deadline.
 async fn work_again(receive: &Receive, body: String, receive_count: u32) -> Result<Next, Failure> {
     let now = Timestamp::now();
-    let record = Record { receive_count, ..Record::of_body(body, None) };
+    let mut record = Record::of_body(body, None);
+    record.receive_count = receive_count;
     receive.work(&record, &Invocation::new(String::new(), String::new(), now, now)).await
 }
 
