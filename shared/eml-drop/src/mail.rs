@@ -117,8 +117,7 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
     if header.from().is_none() && date.is_none() {
         return Err(MailError::NotMail);
     }
-    let date = date.filter(|date| date.is_valid()).map(|date| date.to_timestamp());
-    let message_time = date.and_then(|second| Timestamp::from_second(second).ok()).ok_or(MailError::NoDate)?;
+    let message_time = date.ok_or(MailError::NoDate)?;
     let from = people::sender(&header, profile.participants).ok_or(MailError::NoSender)?;
     let mut to = people::recipients(&header, &from, profile.participants);
     people::add_reported(&mut to, &from, &opened.recipients, profile.participants);

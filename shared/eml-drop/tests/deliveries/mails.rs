@@ -358,3 +358,40 @@ fn each_author_is_a_participant() {
     assert_eq!(people("From: ana@bank.example\nSender: eve@bank.example\n"), expected("ana@bank.example", &[sousa]));
     assert_eq!(people("Sender: eve@bank.example\n"), expected("eve@bank.example", &[sousa]));
 }
+
+#[test]
+fn date_that_does_not_exist_is_rejected() {
+    let with =
+        |date: &str| item_of(&lines(&PLAIN.replace("Fri, 20 Nov 2026 09:14:03 +0000", date)), &Profile::telemessage());
+    for (date, time) in [
+        ("Tue, 29 Feb 2028 09:14:03 +0000", "2028-02-29T09:14:03Z"),
+        ("31 Jan 26 09:14 +0100", "2026-01-31T08:14:00Z"),
+        ("(a comment) Fri, 20 nov 2026 (another) 9:14:03 EST", "2026-11-20T14:14:03Z"),
+        ("Fri,20 Nov 2026 09:14:03 -0930", "2026-11-20T18:44:03Z"),
+        ("Sáb., 21 Nov 2026 09:14:03+0100", "2026-11-21T08:14:03Z"),
+    ] {
+        assert_eq!(with(date).unwrap()["messageTime"], time, "{date}");
+    }
+    for date in [
+        "Tue, 31 Feb 2026 09:14:03 +0000",
+        "Sat, 29 Feb 2026 09:14:03 +0000",
+        "31 Jun 2026 09:14:03 +0000",
+        "0 Jun 2026 09:14:03 +0000",
+        "Fri, 20 Nov 2026 24:00:00 +0000",
+        "Fri, 20 Nov 2026 23:59:60 +0000",
+        // Forms of which mail-parser reads another date.
+        "Fri Nov 20 09:14:03 +0000 2026",
+        "Fri, 020 Nov 2026 09:14:03 +0000",
+        "Fri, 20 Nov 2026 109:14:03 +0000",
+        "Fri, 20 Nov 20261 09:14:03 +0000",
+        "Fri, 20 11 2026 09:14:03 +0000",
+        "Fri, 20 Nob 2026 09:14:03 +0000",
+    ] {
+        assert_eq!(with(date).err(), Some(MailError::NoDate), "{date}");
+    }
+    // An offset of more hours than a day has is not one.
+    for zone in ["+2500", "+0175"] {
+        let item = with(&format!("Fri, 20 Nov 2026 09:14:03 {zone}")).unwrap();
+        assert_eq!(item["mail"]["notes"].as_array().map(Vec::len), Some(1), "{zone}");
+    }
+}
