@@ -45,6 +45,9 @@ const END64: &[u8] = b"PK\x06\x06";
 const LOCATOR64: &[u8] = b"PK\x06\x07";
 const LOCATOR64_BYTES: usize = 20;
 
+/// The first bytes of an AppleDouble file (RFC 1740).
+const APPLE_DOUBLE: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
+
 impl<R: Read + Seek> Package<R> {
     /// Maximum number of entries of a zip. The reader takes some hundred bytes of memory for each.
     pub const MAX_ENTRIES: u64 = 100_000;
@@ -62,7 +65,7 @@ impl<R: Read + Seek> Package<R> {
         }
         let remaining = Arc::new(AtomicU64::new(Self::MAX_DIRECTORY_BYTES));
         let bounded = LimitedReader { reader, remaining: Arc::clone(&remaining) };
-        let archive = ZipArchive::new(bounded).map_err(|error| match error {
+        let mut archive = ZipArchive::new(bounded).map_err(|error| match error {
             ZipError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 PackageError::TooManyEntries { limit: Self::MAX_ENTRIES }
             }
@@ -80,15 +83,19 @@ impl<R: Read + Seek> Package<R> {
             if entry.is_dir() || is_system_file(&name) {
                 continue;
             }
-            if !seen.insert(name.clone()) {
-                return Err(PackageError::DuplicateNames);
-            }
             let rejected = match () {
                 () if !is_relative(&name) => Some(PackageError::Name),
                 () if entry.is_symlink() => Some(PackageError::Link),
                 () if entry.encrypted() => Some(PackageError::Encrypted),
                 () => None,
             };
+            drop(entry);
+            if rejected.is_none() && base_name(&name).starts_with("._") && is_apple_double(&mut archive, place)? {
+                continue;
+            }
+            if !seen.insert(name.clone()) {
+                return Err(PackageError::DuplicateNames);
+            }
             entries.push(ZipEntry { place, kind: kind(&name), name, rejected });
         }
         Ok(Self { archive, entries })
@@ -216,10 +223,28 @@ fn is_relative(name: &str) -> bool {
         && !name.split('/').any(|part| part == "..")
 }
 
-/// Returns whether macOS or Windows added the file to the zip.
+/// Returns whether a name is one that only macOS or Windows gives to a file that it adds to a zip.
 fn is_system_file(name: &str) -> bool {
-    let base_name = name.rsplit('/').next().unwrap_or(name);
-    name.starts_with("__MACOSX/")
-        || base_name.starts_with("._")
+    let base_name = base_name(name);
+    name.starts_with("__MACOSX/") && base_name.starts_with("._")
         || matches!(base_name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
+}
+
+fn base_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Returns whether an entry is a file that macOS writes beside another one, with its properties. Only the content shows it:
+/// a mail may have such a name, too. An entry that cannot be read is not one, so it becomes a problem.
+fn is_apple_double<R: Read + Seek>(archive: &mut ZipArchive<R>, place: usize) -> Result<bool, PackageError> {
+    let mut start = Vec::new();
+    let read = archive.by_index(place).and_then(|entry| {
+        entry.take(APPLE_DOUBLE.len() as u64).read_to_end(&mut start)?;
+        Ok(())
+    });
+    match read.map_err(|error| package_error(error, PackageError::DamagedEntry)) {
+        Err(error @ PackageError::Io(_)) => Err(error),
+        Err(_) => Ok(false),
+        Ok(()) => Ok(start == APPLE_DOUBLE),
+    }
 }

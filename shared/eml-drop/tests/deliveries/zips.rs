@@ -138,3 +138,31 @@ fn reader_that_fails_is_not_taken_for_a_damaged_zip() {
     }
     assert!(outcomes.contains(&true) && outcomes.contains(&false));
 }
+
+#[test]
+fn mail_with_the_name_of_a_system_file_is_listed() {
+    let mail = b"Date: x";
+    let double = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X";
+    let files: [(&str, &[u8]); 10] = [
+        ("._a.eml", mail),
+        ("sub/._b.eml", mail),
+        ("._empty.eml", b""),
+        ("._list.mf", b"Count: 2"),
+        ("__MACOSX/c.eml", mail),
+        ("._d.eml", double),
+        ("sub/._list.mf", double),
+        ("__MACOSX/._a.eml", double),
+        ("__MACOSX/sub/._x.eml", b"x"),
+        (".DS_Store", b"x"),
+    ];
+    let mut package = open(pack(&files)).unwrap();
+    let names: Vec<_> = package.names().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, ["._a.eml", "sub/._b.eml", "._empty.eml", "._list.mf", "__MACOSX/c.eml"]);
+    assert_eq!(package.read(0, 10), Ok(mail.to_vec()));
+    // An entry that cannot be read is a problem, so it is listed.
+    let mut damaged = pack(&[("._a.eml", mail)]);
+    replace(&mut damaged, b"PK\x03\x04", b"PK\x03\x05");
+    let mut package = open(damaged).unwrap();
+    assert_eq!(package.names().count(), 1);
+    assert_eq!(package.read(0, 10), Err(PackageError::DamagedEntry));
+}
