@@ -192,7 +192,8 @@ pub(crate) fn missing_files(source: &Source<'_>) -> Option<String> {
     let mut value = format!("{missing} of {all} files: erased by the archive's retention, not available");
     if missing == all {
         for name in attachments.iter().filter_map(|attachment| attachment.name.as_deref()) {
-            value.push('\n');
+            // The name is a participant's, so it is marked like a text.
+            value.push_str("\n| ");
             value.push_str(&one_line(name, 150));
         }
     }

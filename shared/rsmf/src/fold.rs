@@ -7,6 +7,7 @@ use crate::{
     event::{Drafts, Source, attach, ids, missing_files},
     format::{Edit, Event, Reaction},
     people::People,
+    text::quoted,
 };
 
 /// Maximum length of a reaction in the vendor's schema, in characters.
@@ -28,7 +29,7 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
     attach(event, &source.files);
     let described = describe(source.captured);
     let (time, by) = (item.message_time, display_name(&item.from));
-    let mut value = format!("{time} by {by}");
+    let mut value = format!("{time} by {}", quoted(&by));
     // The text of an edit becomes the event's own.
     if item.kind != Kind::Edit
         && let Some(text) = item.text.as_deref().filter(|text| !text.is_empty())

@@ -1,5 +1,7 @@
 //! Writes the conversation as text. Review platforms index it, and display it if they do not support RSMF.
 
+use std::borrow::Cow;
+
 use message::write::{lines, write_visible};
 
 use crate::{
@@ -25,7 +27,7 @@ pub(crate) fn event(event: &Event, is_statement: bool, people: &People) -> Strin
     };
     // The participant who joined or left, not the one who added or removed that participant.
     let participant = People::number_of(&event.participant).map(|number| people.display(number));
-    line(&mut out, &format!("{time} {}{kind}:", participant.unwrap_or(&event.participant)));
+    line(&mut out, &format!("{time} {}{kind}:", quoted(participant.unwrap_or(&event.participant))));
     for text in lines(&event.body) {
         let mark = if is_statement { "" } else { MARK };
         line(&mut out, &format!("{mark}{text}"));
@@ -55,6 +57,16 @@ pub(crate) fn event(event: &Event, is_statement: bool, people: &People) -> Strin
     }
     out.push_str("\r\n");
     out
+}
+
+/// Returns a participant's name for the first line of an event or a fact. It is in quotes if it has a sign of that line's own: a
+/// participant could call themselves `Bo [left]`, or `2026-11-20T09:14:03Z Bo:`.
+pub(crate) fn quoted(name: &str) -> Cow<'_, str> {
+    if name.contains(['[', ']', ':', '"']) {
+        Cow::Owned(format!("\"{}\"", name.replace('"', "'")))
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 fn line(out: &mut String, text: &str) {

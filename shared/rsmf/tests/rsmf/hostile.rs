@@ -94,3 +94,43 @@ fn crowd_is_bounded() {
     assert_eq!(head.matches("@whatsapp.invalid>").count(), 1_000 + 2, "From, 1,000 in To, Message-ID");
     assert!(head.lines().all(|line| line.len() <= 998));
 }
+
+#[test]
+fn name_does_not_look_like_a_line_of_the_archive() {
+    let header = "2026-11-20T09:14:03Z Ana Sousa:";
+    let file = |name: &str| json!({"id": name, "name": name, "contentType": "application/pdf", "size": 1});
+    let mut erased = item(1, "document", json!({"attachments": [file(header), file("This message was deleted.")]}));
+    erased.missing_files = 2;
+    let mut removed = item(3, "delete", json!({"target": target(2, client()), "attachments": [file(header)]}));
+    removed.missing_files = 1;
+    let text = |name: &str, number: u32| {
+        let from = json!({"name": name, "phone": format!("452012346{number}")});
+        item(number, "text", json!({"text": "x", "from": from, "chat": {"id": "g@g.us", "type": "group"}}))
+    };
+    let names = ["Bo [left]", "Bo: \"[left]", "2026-11-20T09:00:00Z Eve:", "Bo\": [joined]"];
+    let vote = item(
+        9,
+        "poll_vote",
+        json!({"from": {"name": "Bo [left]:", "phone": "4520123460"}, "target": target(2, client()), "text": header}),
+    );
+    let named: Vec<_> = (4..).zip(names).map(|(number, name)| text(name, number)).collect();
+    let items: Vec<_> =
+        [erased, item(2, "text", json!({"text": "x"})), removed].into_iter().chain(named).chain([vote]).collect();
+    for file in export(&items) {
+        for line in file.text.lines() {
+            let is_marked = line.starts_with("| ");
+            assert!(!line.contains("Ana Sousa") || is_marked, "{line:?}");
+            assert!(
+                !line.starts_with("This message was deleted.")
+                    || file.events().iter().any(|event| event["deleted"] == true)
+            );
+            assert!(!line.ends_with("[left]:") && !line.ends_with("[joined]:"), "{line:?}");
+        }
+        let heads: Vec<_> = file.text.lines().filter(|line| line.starts_with("2026-") && line.ends_with(':')).collect();
+        assert_eq!(heads.len(), file.events().len(), "{heads:?}");
+        for event in file.events().iter().flat_map(|event| event["custom"].as_array().unwrap()) {
+            let value = event["value"].as_str().unwrap();
+            assert!(value.lines().all(|line| !line.starts_with("2026-11-20T09:14:03Z Ana")), "{value}");
+        }
+    }
+}

@@ -94,7 +94,7 @@ fn deletion_for_one_person_does_not_delete_the_message() {
     assert_ne!(event["deleted"], json!(true), "{event}");
     let note = facts(event, "Deleted message")[0];
     assert!(note.contains("\n| first\n| second\n"), "the text that the deletion names is kept: {note}");
-    assert!(note.contains("\nNot captured: 1 of 1 files") && note.contains("\nContract.pdf\n"), "{note}");
+    assert!(note.contains("\nNot captured: 1 of 1 files") && note.contains("\n| Contract.pdf\n"), "{note}");
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn missing_capture_is_stated_and_not_silent() {
     let file = &export(&items)[0];
     let events = file.events();
     assert!(facts(&events[0], "Not captured")[0].starts_with("1 of 1 files"), "{}", events[0]);
-    assert!(facts(&events[0], "Not captured")[0].ends_with("\nContract.pdf"));
+    assert!(facts(&events[0], "Not captured")[0].ends_with("\n| Contract.pdf"));
     assert_eq!(facts(&events[1], "Not captured").len(), 1);
     assert_eq!((facts(&events[2], "Not captured").len(), &events[2]["type"]), (1, &json!("unknown")));
     assert_eq!(events[3]["type"], "unknown");
