@@ -184,3 +184,62 @@ fn record_has_no_content() {
         assert!(!written.contains(content), "{written}");
     }
 }
+
+#[test]
+fn upload_of_a_chat_of_two_is_one_conversation() {
+    let owner = json!({"name": "Ada", "email": "Ada@bank.example"});
+    let (bo, whatsapp) = (json!({"name": "Bo"}), json!({"name": "WhatsApp"}));
+    let exported = |number: u32, kind: &str, from: &Value, to: Value, direction: Value| {
+        let mut json = item_json(number, kind, from, &to);
+        json["upload"] = json!({"owner": "ada@bank.example", "file": "WhatsApp Chat with Bo.txt"});
+        json["export"] = json!({"file": "WhatsApp Chat with Bo.txt", "line": number});
+        json["direction"] = direction;
+        if json["direction"].is_null() {
+            json.as_object_mut().unwrap().remove("direction");
+        }
+        Item::of(json)
+    };
+    let items = [
+        exported(1, "system", &whatsapp, json!([owner, bo]), Value::Null),
+        exported(2, "text", &owner, json!([bo]), json!("outgoing")),
+        exported(3, "call", &whatsapp, json!([owner, bo]), Value::Null),
+        exported(4, "text", &bo, json!([owner]), json!("incoming")),
+        // A sender who is not proven, and a file that no message names.
+        exported(5, "text", &json!({"name": "Bo left the price"}), json!([owner, bo]), Value::Null),
+        exported(6, "document", &whatsapp, json!([]), Value::Null),
+    ];
+    let files = export(&items);
+    assert_eq!(files.len(), 1);
+    let bodies: Vec<_> = files[0].events().iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let expected: Vec<_> = items.iter().map(|item| item.captured.item.id.key().to_string()).collect();
+    assert_eq!(bodies, expected);
+    let custodian = &files[0].manifest["conversations"][0]["custodian"];
+    let people = files[0].manifest["participants"].as_array().unwrap();
+    let person = people.iter().find(|person| &person["id"] == custodian).unwrap();
+    assert_eq!(person["display"], "Ada");
+    assert_eq!(files[0].events()[1]["direction"], "outgoing");
+    assert_eq!(files[0].events()[3]["direction"], "incoming");
+}
+
+#[test]
+fn notice_in_a_chat_of_two_is_in_the_conversation_of_its_messages() {
+    let whatsapp = json!({"name": "WhatsApp"});
+    let notice = |number: u32, from: &Value, to: Value| {
+        let mut json = item_json(number, "system", from, &to);
+        json["chat"] = json!({"id": "4520123457@s.whatsapp.net", "type": "individual"});
+        Item::of(json)
+    };
+    for to in [json!([ada(), client()]), json!([client(), ada()]), json!([ada()])] {
+        let files = export(&[item(1, "text", json!({"text": "x"})), notice(2, &whatsapp, to.clone())]);
+        assert_eq!(files.len(), 1, "{to}");
+    }
+    // The captured side is not known: no other user's conversation gets the notice.
+    let files = export(&[item(1, "text", json!({"text": "x"})), notice(2, &whatsapp, json!([client()]))]);
+    assert_eq!(files.len(), 2);
+}
+
+fn item_json(number: u32, kind: &str, from: &Value, to: &Value) -> Value {
+    json!({"id": format!("WA-{number}"), "type": kind, "messageTime": format!("2026-11-20T09:{number:02}:00Z"),
+        "archivedTime": "2026-11-20T12:00:00Z", "chat": {"id": "export-1", "type": "individual"}, "from": from, "to": to,
+        "text": "x"})
+}
