@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     MailError, Profile, attachments, bounds, chat, container, date, html, journal, kind,
     parse::{field, parse, parse_body, value},
-    people,
+    people::{self, People},
 };
 
 /// Maximum size of a mail: files of 150 MB, in base64.
@@ -118,14 +118,14 @@ fn content(bytes: &[u8], profile: &Profile, delivered: &Delivered<'_>) -> Result
         return Err(MailError::NotMail);
     }
     let message_time = date.ok_or(MailError::NoDate)?;
-    let from = people::sender(&header, profile.participants).ok_or(MailError::NoSender)?;
-    let mut to = people::recipients(&header, &from, profile.participants);
-    people::add_reported(&mut to, &from, &opened.recipients, profile.participants);
+    let People { from, to, notes: people_notes } =
+        people::people(&header, &opened.recipients, profile.participants).ok_or(MailError::NoSender)?;
     let body = parse_body(&opened.mail).ok_or(MailError::NotMail)?;
     container::check(&body)?;
     let files = attachments::declared(&body)?;
     let has_outlooks = files.iter().any(container::is_outlooks);
-    let notes = date::note(&header).into_iter().chain(has_outlooks.then_some(container::OUTLOOK_NOTE));
+    let notes =
+        date::note(&header).into_iter().chain(has_outlooks.then_some(container::OUTLOOK_NOTE)).chain(people_notes);
     let word = field(&header, &profile.kind);
     let kind = kind::kind(word.as_deref(), &files);
     let item = Item {

@@ -10,91 +10,172 @@ const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// Number of digits of a local part that is a phone number: shorter ones may be an employee's number.
 const LOCAL_DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
 
-/// Returns the From address, or else the Sender address. Of several From addresses the Sender address decides (RFC 5322,
-/// 3.6.2); without one, or if it is one of them, the sender is as From has it.
-pub(crate) fn sender(mail: &Message<'_>, numbers_from: Participants) -> Option<Participant> {
-    let read = |addresses: Option<&Address<'_>>| -> Vec<Participant> {
-        let addresses = addresses.into_iter().flat_map(Address::iter);
-        addresses.filter_map(|addr| participant(addr, numbers_from)).collect()
-    };
-    let (from, sender) = (read(mail.from()), read(mail.sender()).into_iter().next());
-    match (from.as_slice(), sender) {
-        ([], sender) => sender,
-        ([first], _) | ([first, ..], None) => Some(first.clone()),
-        (several, Some(sender)) => {
-            let same = several.iter().find(|from| from.identity() == sender.identity());
-            Some(same.cloned().unwrap_or(sender))
-        }
-    }
+/// The participants of a mail.
+pub(crate) struct People {
+    pub(crate) from: Participant,
+    /// All other participants without duplicates, in the order of From, To, Cc and Bcc.
+    pub(crate) to: Vec<Participant>,
+    /// Statements about participants who may not be as the mail shows them.
+    pub(crate) notes: Vec<&'static str>,
 }
 
-/// Returns all other participants without duplicates, in the order of From, To, Cc and Bcc.
-pub(crate) fn recipients(mail: &Message<'_>, sender: &Participant, numbers_from: Participants) -> Vec<Participant> {
-    let mut recipients = Vec::new();
-    let mut seen = std::collections::HashSet::from([sender.clone()]);
-    let fields = mail.from().into_iter().chain(mail.all_to()).chain(mail.all_cc()).chain(mail.all_bcc());
-    for participant in fields.flat_map(|field| field.iter()).filter_map(|addr| participant(addr, numbers_from)) {
-        if seen.insert(participant.clone()) {
-            recipients.push(participant);
-        }
-    }
-    recipients
+const COMMA: &str =
+    "an entry of the mail's list of people has no address: a comma in a name is assumed, and the parts were joined";
+
+/// Returns the participants of a mail and of the journal report that contains it. `None` without a sender.
+pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Participants) -> Option<People> {
+    let mut reader = Reader { numbers_from, doubts: Doubts::default() };
+    let from = reader.sender(mail)?;
+    let mut to = reader.recipients(mail, &from);
+    reader.add_reported(&mut to, &from, reported);
+    let notes = reader.doubts.comma.then_some(COMMA).into_iter().collect();
+    Some(People { from, to, notes })
 }
 
-/// Adds the participants of the mailbox addresses in a journal report. Most are participants of the mail already, under
-/// the same number or address.
-pub(crate) fn add_reported(
-    to: &mut Vec<Participant>,
-    from: &Participant,
-    addresses: &[String],
+/// What the reader could not read with certainty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Doubts {
+    /// Entries without an address were joined to another one.
+    comma: bool,
+}
+
+/// An entry of a list of addresses.
+struct Entry {
+    display: Option<String>,
+    address: Option<String>,
+}
+
+struct Reader {
     numbers_from: Participants,
-) {
-    let mut seen = std::collections::HashSet::<String>::new();
-    for participant in std::iter::once(from).chain(to.iter()) {
-        seen.extend(participant.phone.clone());
-        seen.extend(participant.email.clone());
-    }
-    for address in addresses.iter().filter(|address| address.parse::<MailboxAddress>().is_ok()) {
-        let Some(participant) = participant(&Addr::new(None, address), numbers_from) else { continue };
-        let Participant { phone, email, name, .. } = &participant;
-        let identity = phone.as_ref().or(email.as_ref()).or(name.as_ref());
-        if identity.is_some_and(|identity| seen.insert(identity.clone())) {
-            to.push(participant);
-        }
-    }
+    doubts: Doubts,
 }
 
-/// Creates the participant of an address: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`. With a wrong number the
-/// message would be filed in another person's mailbox, and people choose their own display names. Therefore the number
-/// comes from an address that consists of a number; and otherwise from a display name that contains exactly one number.
-fn participant(addr: &Addr<'_>, numbers_from: Participants) -> Option<Participant> {
-    let display = addr.name().map(str::trim).filter(|name| !name.is_empty());
-    let address = addr.address().map(str::trim).filter(|address| !address.is_empty());
-    let local = address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
-    let email = address
-        .filter(|_| local.is_none() || matches!(numbers_from, Participants::Address))
-        .and_then(|address| address.parse::<MailboxAddress>().ok())
-        .map(String::from);
-    let (phone, name) = match numbers_from {
-        Participants::Address => (None, display.map(str::to_owned)),
-        Participants::NumberAndAddress => {
-            let numbers = display.map(numbers).unwrap_or_default();
-            let phone = local.clone().or_else(|| match numbers.as_slice() {
-                [only] => Some(only.phone.clone()),
-                _ => None,
-            });
-            let name = display.map(|display| match numbers.as_slice() {
-                [only] if Some(&only.phone) == phone.as_ref() => without_number(display, &only.range),
-                _ => display.to_owned(),
-            });
-            (phone, name)
+impl Reader {
+    /// Returns the From address, or else the Sender address. Of several From addresses the Sender address decides (RFC
+    /// 5322, 3.6.2); without one, or if it is one of them, the sender is as From has it. If only one entry of From has an
+    /// address, it is the sender: the others are parts of its name.
+    fn sender(&mut self, mail: &Message<'_>) -> Option<Participant> {
+        let entries = self.entries(mail.from());
+        let mut addressed = entries.iter().filter(|entry| entry.address.is_some());
+        if let (Some(only), None) = (addressed.next(), addressed.next())
+            && let Some(participant) = self.participant(only)
+        {
+            self.doubts.comma |= entries.len() > 1;
+            return Some(participant);
         }
-    };
-    let name = name.filter(|name| !name.is_empty());
-    // A text that is neither a number nor a mailbox address is the participant's name.
-    let name = name.or_else(|| address.filter(|_| phone.is_none() && email.is_none()).map(str::to_owned));
-    let participant = Participant { name, phone, whatsapp_id: None, email };
-    (participant != Participant::default()).then_some(participant)
+        let from: Vec<Participant> = entries.iter().filter_map(|entry| self.participant(entry)).collect();
+        let sender = self.entries(mail.sender());
+        let sender = sender.first().and_then(|entry| self.participant(entry));
+        match (from.as_slice(), sender) {
+            ([], sender) => sender,
+            ([first], _) | ([first, ..], None) => Some(first.clone()),
+            (several, Some(sender)) => {
+                let same = several.iter().find(|from| from.identity() == sender.identity());
+                Some(same.cloned().unwrap_or(sender))
+            }
+        }
+    }
+
+    fn recipients(&mut self, mail: &Message<'_>, sender: &Participant) -> Vec<Participant> {
+        let mut recipients = Vec::new();
+        let mut seen = std::collections::HashSet::from([sender.clone()]);
+        let fields = mail.from().into_iter().chain(mail.all_to()).chain(mail.all_cc()).chain(mail.all_bcc());
+        for entry in fields.flat_map(|field| self.entries(Some(field))).collect::<Vec<_>>() {
+            if let Some(participant) = self.participant(&entry)
+                && seen.insert(participant.clone())
+            {
+                recipients.push(participant);
+            }
+        }
+        recipients
+    }
+
+    /// Adds the participants of the addresses in a journal report. Most are participants of the mail already, under the
+    /// same number or address.
+    fn add_reported(&mut self, to: &mut Vec<Participant>, from: &Participant, addresses: &[String]) {
+        let mut seen = std::collections::HashSet::<String>::new();
+        for participant in std::iter::once(from).chain(to.iter()) {
+            seen.extend(participant.phone.clone());
+            seen.extend(participant.email.clone());
+            seen.extend(participant.name.clone());
+        }
+        for address in addresses.iter().filter(|address| address.parse::<MailboxAddress>().is_ok()) {
+            let entry = Entry { display: None, address: Some(address.clone()) };
+            let Some(participant) = self.participant(&entry) else { continue };
+            let Participant { phone, email, name, .. } = &participant;
+            let identity = phone.as_ref().or(email.as_ref()).or(name.as_ref());
+            if identity.is_some_and(|identity| seen.insert(identity.clone())) {
+                to.push(participant);
+            }
+        }
+    }
+
+    /// Returns the entries of a field. Programs write `Sousa, Ana <ana@bank.example>` without quotes, which the parser reads
+    /// as two entries; but an entry of a list has an address (RFC 5322, 3.4). Therefore a text with neither an address nor a
+    /// number belongs to the name of the next entry that has one. A last one stays an entry.
+    fn entries(&mut self, field: Option<&Address<'_>>) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let lists: Vec<&[Addr<'_>]> = match field {
+            None => Vec::new(),
+            Some(Address::List(list)) => vec![list],
+            Some(Address::Group(groups)) => groups.iter().map(|group| group.addresses.as_slice()).collect(),
+        };
+        for list in lists {
+            let mut names: Vec<String> = Vec::new();
+            for addr in list {
+                let text = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+                let (display, address) = (text(addr.name()), text(addr.address()));
+                match (display, address) {
+                    (None, None) => {}
+                    (Some(display), None) if numbers(&display).is_empty() => names.push(display),
+                    (display, address) => {
+                        self.doubts.comma |= !names.is_empty();
+                        names.extend(display);
+                        let display = (!names.is_empty()).then(|| names.join(", "));
+                        names.clear();
+                        entries.push(Entry { display, address });
+                    }
+                }
+            }
+            entries.extend(names.into_iter().map(|name| Entry { display: Some(name), address: None }));
+        }
+        entries
+    }
+
+    /// Creates the participant of an entry: `"Ana Sousa +351210000001" <ana.sousa@bank.example>`. With a wrong number the
+    /// message would be filed in another person's mailbox, and people choose their own display names. Therefore the number
+    /// comes from an address that consists of a number; and otherwise from a display name that contains exactly one number.
+    fn participant(&mut self, entry: &Entry) -> Option<Participant> {
+        let (display, address) = (entry.display.as_deref(), entry.address.as_deref());
+        let local =
+            address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
+        let local = local.filter(|_| matches!(self.numbers_from, Participants::NumberAndAddress));
+        let email = address
+            .filter(|_| local.is_none())
+            .and_then(|address| address.parse::<MailboxAddress>().ok())
+            .map(String::from);
+        let (phone, name) = match self.numbers_from {
+            Participants::Address => (None, display.map(str::to_owned)),
+            Participants::NumberAndAddress => {
+                let numbers = display.map(numbers).unwrap_or_default();
+                let only = match numbers.as_slice() {
+                    [only] => Some(only),
+                    _ => None,
+                };
+                let phone = local.clone().or_else(|| only.map(|only| only.phone.clone()));
+                let name = display.map(|display| match only {
+                    Some(only) if Some(&only.phone) == phone.as_ref() => without_number(display, &only.range),
+                    _ => display.to_owned(),
+                });
+                (phone, name)
+            }
+        };
+        let name = name.filter(|name| !name.is_empty());
+        // A text that is neither a number nor a mailbox address is the participant's name.
+        let name = name.or_else(|| address.filter(|_| phone.is_none() && email.is_none()).map(str::to_owned));
+        let participant = Participant { name, phone, whatsapp_id: None, email };
+        (participant != Participant::default()).then_some(participant)
+    }
 }
 
 /// A phone number in a display name.
@@ -155,9 +236,10 @@ mod tests {
         address: &str,
         numbers_from: Participants,
     ) -> (Option<String>, Option<String>, Option<String>) {
-        let name = (!display.is_empty()).then_some(display);
-        let Participant { name, phone, email, .. } =
-            participant(&Addr::new(name, address), numbers_from).unwrap_or_default();
+        let entry =
+            Entry { display: (!display.is_empty()).then(|| display.to_owned()), address: Some(address.to_owned()) };
+        let mut reader = Reader { numbers_from, doubts: Doubts::default() };
+        let Participant { name, phone, email, .. } = reader.participant(&entry).unwrap_or_default();
         (name, phone, email)
     }
 

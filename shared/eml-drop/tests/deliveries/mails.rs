@@ -395,3 +395,54 @@ fn date_that_does_not_exist_is_rejected() {
         assert_eq!(item["mail"]["notes"].as_array().map(Vec::len), Some(1), "{zone}");
     }
 }
+
+/// Returns the sender, the others and the notes of the mail with these header fields for its people.
+fn people_of(fields: &str, profile: &Profile) -> (Value, Value, Vec<String>) {
+    let from = "From: \"+447700900123 Client\" <447700900123@nomail.example>\n";
+    let to = "To: \"Ana Sousa +351210000001\" <ana.sousa@bank.example>\n";
+    let item = item_of(&lines(&PLAIN.replace(from, fields).replace(to, "")), profile).unwrap();
+    let notes = item["mail"]["notes"].as_array().into_iter().flatten();
+    let notes = notes.map(|note| note.as_str().unwrap().to_owned()).collect();
+    (item["from"].clone(), item["to"].clone(), notes)
+}
+
+#[test]
+fn comma_in_a_name_makes_no_participant() {
+    let ana = json!({"name": "Sousa, Ana", "phone": "+351210000001", "email": "ana@bank.example"});
+    let client = json!({"name": "Client", "phone": "+447700900123"});
+    let by_ana = "Sousa, Ana +351210000001 <ana@bank.example>";
+    let by_client = "Client <447700900123@nomail.example>";
+    let telemessage = Profile::telemessage();
+    for (fields, from, to) in [
+        (format!("From: {by_ana}\nTo: {by_client}\n"), &ana, json!([client])),
+        (format!("Sender: {by_ana}\nTo: {by_client}\n"), &ana, json!([client])),
+        (
+            format!("From: {by_client}\nTo: {by_ana}, Bo <bo@bank.example>\n"),
+            &client,
+            json!([ana, {"name": "Bo", "email": "bo@bank.example"}]),
+        ),
+        (format!("From: {by_client}\nCc: Team: {by_ana};\n"), &client, json!([ana])),
+        (
+            format!("From: {by_client}\nBcc: Bo <bo@bank.example>,\n {by_ana}\n"),
+            &client,
+            json!([{"name": "Bo", "email": "bo@bank.example"}, ana]),
+        ),
+    ] {
+        let (found_from, found_to, notes) = people_of(&fields, &telemessage);
+        assert_eq!((&found_from, &found_to, notes.len()), (from, &to, 1), "{fields}");
+    }
+    let (from, _, _) = people_of(
+        "From: Sousa, Dr., Ana <ana@bank.example>\n",
+        &Profile::generic("").unwrap().with_participants(Participants::Address),
+    );
+    assert_eq!(from, json!({"name": "Sousa, Dr., Ana", "email": "ana@bank.example"}));
+    // The only address of From is the sender's, whatever is after it.
+    let (from, to, notes) = people_of("From: Ana <ana@bank.example>, Sousa\n", &telemessage);
+    assert_eq!((&from["email"], &to, notes.len()), (&json!("ana@bank.example"), &json!([{"name": "Sousa"}]), 1));
+    // Names alone, and numbers alone, are people.
+    let (from, to, notes) = people_of("From: Ana Sousa\nTo: +447700900123, Bo\n", &telemessage);
+    assert_eq!(
+        (from, to, notes.len()),
+        (json!({"name": "Ana Sousa"}), json!([{"phone": "+447700900123"}, {"name": "Bo"}]), 0)
+    );
+}
