@@ -19,6 +19,8 @@ pub(crate) struct People {
     pub(crate) notes: Vec<&'static str>,
 }
 
+const UNREADABLE_ADDRESS: &str =
+    "the address of a participant cannot be read as a mailbox address, so it does not identify a mailbox";
 const COMMA: &str =
     "an entry of the mail's list of people has no address: a comma in a name is assumed, and the parts were joined";
 
@@ -28,13 +30,17 @@ pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Part
     let from = reader.sender(mail)?;
     let mut to = reader.recipients(mail, &from);
     reader.add_reported(&mut to, &from, reported);
-    let notes = reader.doubts.comma.then_some(COMMA).into_iter().collect();
+    let Doubts { address, comma } = reader.doubts;
+    let notes = [(address, UNREADABLE_ADDRESS), (comma, COMMA)];
+    let notes = notes.into_iter().filter_map(|(is_present, note)| is_present.then_some(note)).collect();
     Some(People { from, to, notes })
 }
 
 /// What the reader could not read with certainty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Doubts {
+    /// An address is not a mailbox address.
+    address: bool,
     /// Entries without an address were joined to another one.
     comma: bool,
 }
@@ -99,7 +105,7 @@ impl Reader {
             seen.extend(participant.email.clone());
             seen.extend(participant.name.clone());
         }
-        for address in addresses.iter().filter(|address| address.parse::<MailboxAddress>().is_ok()) {
+        for address in addresses {
             let entry = Entry { display: None, address: Some(address.clone()) };
             let Some(participant) = self.participant(&entry) else { continue };
             let Participant { phone, email, name, .. } = &participant;
@@ -150,10 +156,7 @@ impl Reader {
         let local =
             address.and_then(|address| local_number(address.split_once('@').map_or(address, |(local, _)| local)));
         let local = local.filter(|_| matches!(self.numbers_from, Participants::NumberAndAddress));
-        let email = address
-            .filter(|_| local.is_none())
-            .and_then(|address| address.parse::<MailboxAddress>().ok())
-            .map(String::from);
+        let email = address.filter(|_| local.is_none()).and_then(mailbox).map(String::from);
         let (phone, name) = match self.numbers_from {
             Participants::Address => (None, display.map(str::to_owned)),
             Participants::NumberAndAddress => {
@@ -171,11 +174,35 @@ impl Reader {
             }
         };
         let name = name.filter(|name| !name.is_empty());
-        // A text that is neither a number nor a mailbox address is the participant's name.
-        let name = name.or_else(|| address.filter(|_| phone.is_none() && email.is_none()).map(str::to_owned));
+        // An address that cannot be read stays in the name, so that the participant is distinguished and the text is seen.
+        let unread = address.filter(|_| local.is_none() && email.is_none());
+        self.doubts.address |= unread.is_some();
+        let name = match (name, unread) {
+            (Some(name), Some(unread)) => Some(format!("{name} <{unread}>")),
+            (name, unread) => name.or_else(|| unread.map(str::to_owned)),
+        };
         let participant = Participant { name, phone, whatsapp_id: None, email };
         (participant != Participant::default()).then_some(participant)
     }
+}
+
+/// Reads a mailbox address. Other spellings of it are admitted: a domain in its own script, and quotes around a local part
+/// that needs none.
+fn mailbox(address: &str) -> Option<MailboxAddress> {
+    if let Ok(address) = address.parse() {
+        return Some(address);
+    }
+    let (local, domain) = address.rsplit_once('@')?;
+    let local = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')).unwrap_or(local);
+    let domain = if domain.is_ascii() || domain.contains('%') {
+        domain.to_owned()
+    } else {
+        match url::Host::parse(domain) {
+            Ok(url::Host::Domain(domain)) => domain,
+            _ => return None,
+        }
+    };
+    format!("{local}@{domain}").parse().ok()
 }
 
 /// A phone number in a display name.
@@ -263,7 +290,7 @@ mod tests {
             ("Bo", "123456789@bank.example", "Bo", "", "123456789@bank.example"),
             ("דנה +972500000000", "dana@bank.example", "דנה", "+972500000000", "dana@bank.example"),
             ("C++ team", "cpp@bank.example", "C++ team", "", "cpp@bank.example"),
-            ("Client", "not an address", "Client", "", ""),
+            ("Client", "not an address", "Client <not an address>", "", ""),
             ("", "00447700900123@nomail.example", "", "+447700900123", ""),
             // A national number.
             ("", "0701740605@nomail.example", "", "0701740605", ""),

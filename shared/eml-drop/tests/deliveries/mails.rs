@@ -446,3 +446,60 @@ fn comma_in_a_name_makes_no_participant() {
         (json!({"name": "Ana Sousa"}), json!([{"phone": "+447700900123"}, {"name": "Bo"}]), 0)
     );
 }
+
+#[test]
+fn address_that_cannot_be_read_is_stated() {
+    let telemessage = Profile::telemessage();
+    let read = |to: &str| {
+        let (_, to, notes) = people_of(&format!("From: Bo <bo@bank.example>\nTo: {to}\n"), &telemessage);
+        (to[0].clone(), notes.len())
+    };
+    for (to, email) in [
+        ("Ana <ana@bücher.example>", "ana@xn--bcher-kva.example"),
+        ("Ana <ana@BÜCHER.example>", "ana@xn--bcher-kva.example"),
+        ("Ana <\"ana\"@bank.example>", "ana@bank.example"),
+        ("Ana <\"ana.sousa\"@bank.example>", "ana.sousa@bank.example"),
+    ] {
+        assert_eq!(read(to), (json!({"name": "Ana", "email": email}), 0), "{to}");
+    }
+    for (to, name) in [
+        ("Ana <ana.sousa.@docomo.example>", "Ana <ana.sousa.@docomo.example>"),
+        ("\"ana sousa\"@bank.example", "ana sousa <@bank.example>"),
+        ("Ana <ána@bank.example>", "Ana <ána@bank.example>"),
+        ("Ana <ana@bank_1.example>", "Ana <ana@bank_1.example>"),
+        ("Ana <ana@a@bank.example>", "Ana <ana@a@bank.example>"),
+        ("Ana <ana@%41é.example>", "Ana <ana@%41é.example>"),
+        ("Ana <ana>", "Ana <ana>"),
+    ] {
+        assert_eq!(read(to), (json!({"name": name}), 1), "{to}");
+    }
+    // Each field is read so, and a profile that reads no numbers.
+    for fields in [
+        "From: Ana <ana.@x.example>\nTo: bo@bank.example\n",
+        "Sender: Ana <ana.@x.example>\nTo: bo@bank.example\n",
+        "From: bo@bank.example\nCc: Ana <ana.@x.example>\n",
+        "From: bo@bank.example\nBcc: Team: Ana <ana.@x.example>;\n",
+    ] {
+        assert_eq!(people_of(fields, &telemessage).2.len(), 1, "{fields}");
+    }
+    let address = Profile::generic("").unwrap().with_participants(Participants::Address);
+    let (_, to, notes) = people_of("From: bo@bank.example\nTo: 447700900123@no_mail\n", &address);
+    assert_eq!((to, notes.len()), (json!([{"name": "447700900123@no_mail"}]), 1));
+    // Two mails of one id to different people are different messages.
+    let to = |to: &str| lines(&PLAIN.replace("ana.sousa@bank.example", to));
+    assert!(!has_same_content(&to("ana.@x.example"), &to("anb.@x.example"), &telemessage));
+}
+
+#[test]
+fn recipient_of_a_journal_report_that_cannot_be_read_is_stated() {
+    let journal = lines(
+        "Date: Fri, 20 Nov 2026 09:20:00 +0000\nFrom: journal@bank.example\nTo: archive@bank.example\nX-MS-Journal-Report:\n\
+         MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=j\n\n--j\nContent-Type: text/plain\n\n\
+         Sender: bo@bank.example\nTo: eve.@x.example, Expanded: list@bank.example\nRecipient: ana@bank.example\n\
+         --j\nContent-Type: message/rfc822\n\nDate: Fri, 20 Nov 2026 09:14:03 +0000\nFrom: bo@bank.example\n\
+         To: ana@bank.example\nMessage-ID: <1@x>\n\nhello\n--j--\n",
+    );
+    let item = item_of(&journal, &Profile::generic("").unwrap()).unwrap();
+    assert_eq!(item["to"], json!([{"email": "ana@bank.example"}, {"name": "eve.@x.example"}]));
+    assert_eq!(item["mail"]["notes"].as_array().map(Vec::len), Some(1));
+}
