@@ -21,6 +21,7 @@ pub(crate) struct People {
 
 const UNREADABLE_ADDRESS: &str =
     "the address of a participant cannot be read as a mailbox address, so it does not identify a mailbox";
+const UNCERTAIN_NUMBER: &str = "the phone number in the name of a participant is not certain and was not used";
 const COMMA: &str =
     "an entry of the mail's list of people has no address: a comma in a name is assumed, and the parts were joined";
 
@@ -30,8 +31,8 @@ pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Part
     let from = reader.sender(mail)?;
     let mut to = reader.recipients(mail, &from);
     reader.add_reported(&mut to, &from, reported);
-    let Doubts { address, comma } = reader.doubts;
-    let notes = [(address, UNREADABLE_ADDRESS), (comma, COMMA)];
+    let Doubts { address, number, comma } = reader.doubts;
+    let notes = [(address, UNREADABLE_ADDRESS), (number, UNCERTAIN_NUMBER), (comma, COMMA)];
     let notes = notes.into_iter().filter_map(|(is_present, note)| is_present.then_some(note)).collect();
     Some(People { from, to, notes })
 }
@@ -41,6 +42,8 @@ pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Part
 struct Doubts {
     /// An address is not a mailbox address.
     address: bool,
+    /// A display name has numbers of which none is certain.
+    number: bool,
     /// Entries without an address were joined to another one.
     comma: bool,
 }
@@ -162,9 +165,10 @@ impl Reader {
             Participants::NumberAndAddress => {
                 let numbers = display.map(numbers).unwrap_or_default();
                 let only = match numbers.as_slice() {
-                    [only] => Some(only),
+                    [Found::Number(only)] => Some(only),
                     _ => None,
                 };
+                self.doubts.number |= local.is_none() && only.is_none() && !numbers.is_empty();
                 let phone = local.clone().or_else(|| only.map(|only| only.phone.clone()));
                 let name = display.map(|display| match only {
                     Some(only) if Some(&only.phone) == phone.as_ref() => without_number(display, &only.range),
@@ -211,28 +215,106 @@ struct Number {
     range: std::ops::Range<usize>,
 }
 
+/// A text in a display name that is, or may be, a phone number.
+enum Found {
+    Number(Number),
+    /// It may be another number, or more than one.
+    Uncertain,
+}
+
 /// Finds the phone numbers in a display name: a plus and digits, with the usual separators between them; or a name that
 /// consists of digits.
-fn numbers(display: &str) -> Vec<Number> {
+fn numbers(display: &str) -> Vec<Found> {
     let mut numbers = Vec::new();
     let mut from = 0;
     while let Some(plus) = display.get(from..).and_then(|rest| rest.find('+')).map(|at| from + at) {
-        let rest = display.get(plus + 1..).unwrap_or_default();
-        let length = rest.find(|c: char| !(c.is_ascii_digit() || " ()-.\u{a0}".contains(c))).unwrap_or(rest.len());
-        let length =
-            rest.get(..length).and_then(|number| number.rfind(|c: char| c.is_ascii_digit())).map_or(0, |at| at + 1);
-        let digits: String = rest.get(..length).unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-        from = plus + 1 + length;
-        if PHONE_DIGITS.contains(&digits.len()) {
-            numbers.push(Number { phone: format!("+{digits}"), range: plus..from });
-        }
+        let groups = digit_groups(display, plus + 1);
+        from = groups.last().map_or(plus + 1, |group| group.range.end);
+        numbers.extend(number(plus, &groups));
     }
     if numbers.is_empty()
         && let Some(phone) = local_number(display)
     {
-        numbers.push(Number { phone, range: 0..display.len() });
+        numbers.push(Found::Number(Number { phone, range: 0..display.len() }));
     }
     numbers
+}
+
+/// Digits without a separator.
+struct Group<'a> {
+    digits: &'a str,
+    range: std::ops::Range<usize>,
+    /// A space, a slash or a bracket is before it.
+    is_apart: bool,
+    is_in_brackets: bool,
+}
+
+/// Returns the groups of digits from a place in a display name on, to the first character that does not separate groups.
+fn digit_groups(display: &str, from: usize) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut at = from;
+    loop {
+        let rest = display.get(at..).unwrap_or_default();
+        let start = at + rest.find(|c: char| !is_separator_in_number(c)).unwrap_or(rest.len());
+        let separator = display.get(at..start).unwrap_or_default();
+        let rest = display.get(start..).unwrap_or_default();
+        let end = start + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = display.get(start..end).unwrap_or_default();
+        if digits.is_empty() {
+            return groups;
+        }
+        groups.push(Group {
+            digits,
+            range: start..end,
+            is_apart: separator.contains(|c: char| c.is_whitespace() || "/()".contains(c)),
+            is_in_brackets: separator.ends_with('(') && display.get(end..).is_some_and(|rest| rest.starts_with(')')),
+        });
+        at = end;
+    }
+}
+
+fn is_separator_in_number(c: char) -> bool {
+    c.is_whitespace() || "()-./\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2212}".contains(c)
+}
+
+/// Reads the number of which these are the groups after a plus. Digits after a number, such as `(2)` for the second entry of an
+/// address book, would make it another person's number. Therefore it is not certain if its groups also look like a shorter
+/// number and something else: the first group is long enough for a number, or the last one is shorter than numbers are grouped.
+fn number(plus: usize, groups: &[Group<'_>]) -> Option<Found> {
+    let mut groups = groups;
+    while let Some((last, before)) = groups.split_last()
+        && !before.is_empty()
+        && last.is_in_brackets
+        && last.digits.len() <= 2
+    {
+        groups = before;
+    }
+    // "+44 (0)20 7946 0123": the 0 is dialled only in the country.
+    let is_trunk = |at: usize, group: &Group<'_>| at == 1 && group.is_in_brackets && group.digits == "0";
+    let digits: String =
+        groups.iter().enumerate().filter(|(at, group)| !is_trunk(*at, group)).map(|(_, group)| group.digits).collect();
+    if digits.len() < *PHONE_DIGITS.start() {
+        return None;
+    }
+    let (first, last) = (groups.first()?, groups.last()?);
+    let has_several = groups.len() > 1;
+    let before_last = groups.len().checked_sub(2).filter(|at| *at > 0).and_then(|at| groups.get(at));
+    let before_last = before_last.map_or(0, |group| group.digits.len());
+    let is_suffix = has_several
+        && last.is_apart
+        && (last.digits.len() == 1
+            || last.is_in_brackets
+            || before_last >= 6
+            || last.digits.len() == 2 && before_last >= 3);
+    let is_certain = digits.len() <= *PHONE_DIGITS.end()
+        && first.range.start == plus + 1 + usize::from(first.is_in_brackets)
+        && (!has_several || first.digits.len() < *PHONE_DIGITS.start())
+        && !is_suffix;
+    Some(if is_certain {
+        Found::Number(Number { phone: format!("+{digits}"), range: plus..last.range.end })
+    } else {
+        Found::Uncertain
+    })
 }
 
 /// Returns the number of which a text consists. No country code begins with 0: such digits are a national number, which
@@ -247,9 +329,9 @@ fn local_number(text: &str) -> Option<String> {
 
 /// Removes a number and the marks around it from a display name.
 fn without_number(display: &str, range: &std::ops::Range<usize>) -> String {
-    let is_separator = |c: char| c.is_whitespace() || "()[]<>,;:-|/".contains(c);
-    let before = display.get(..range.start).unwrap_or_default().trim_end_matches(is_separator);
-    let after = display.get(range.end..).unwrap_or_default().trim_start_matches(is_separator);
+    let is_mark = |c: char, brackets: &str| c.is_whitespace() || ",;:-|/".contains(c) || brackets.contains(c);
+    let before = display.get(..range.start).unwrap_or_default().trim_end_matches(|c| is_mark(c, "([<"));
+    let after = display.get(range.end..).unwrap_or_default().trim_start_matches(|c| is_mark(c, ")]>"));
     let joint = if before.is_empty() || after.is_empty() { "" } else { " " };
     format!("{before}{joint}{after}")
 }

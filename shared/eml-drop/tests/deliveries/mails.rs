@@ -503,3 +503,44 @@ fn recipient_of_a_journal_report_that_cannot_be_read_is_stated() {
     assert_eq!(item["to"], json!([{"email": "ana@bank.example"}, {"name": "eve.@x.example"}]));
     assert_eq!(item["mail"]["notes"].as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn digits_after_a_number_do_not_belong_to_it() {
+    let read = |display: &str| {
+        let fields = format!("From: bo@bank.example\nTo: \"{display}\" <x@x.example>\n");
+        let (_, to, notes) = people_of(&fields, &Profile::telemessage());
+        (to[0]["phone"].as_str().map(str::to_owned), to[0]["name"].as_str().map(str::to_owned), notes.len())
+    };
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    for (display, phone, name) in [
+        ("Bo +49 30 123456 (2)", "+4930123456", "Bo (2)"),
+        ("Bo +4930123456 (12)", "+4930123456", "Bo (12)"),
+        ("+49 30 123456 (2) Bo", "+4930123456", "(2) Bo"),
+        ("+44 (0)20 7946 0123", "+442079460123", ""),
+        ("+44 (20) 7946 0123 Bo", "+442079460123", "Bo"),
+        ("+1 (555) 123-4567", "+15551234567", ""),
+        ("Bo (+351 210 000 001)", "+351210000001", "Bo"),
+        ("+45 20 12 34 56", "+4520123456", ""),
+        ("+33 6 12 34 56 78 (Bo)", "+33612345678", "(Bo)"),
+        ("+49 30/1234567", "+49301234567", ""),
+        ("+49 30 1234567\u{2011}0", "+493012345670", ""),
+        ("+49 30 123456x2 Bo", "+4930123456", "x2 Bo"),
+    ] {
+        assert_eq!(read(display), (some(phone), some(name), 0), "{display}");
+    }
+    for display in [
+        "+4477009001 2026",
+        "+447700900123 2026",
+        "+4930123456/7 Bo",
+        "Bo +49 30 123456 2",
+        "Bo +49 30 123456 - 2",
+        "Bo +49 30 123456 (2026)",
+        "Bo +351 210 000 001 12",
+        "Bo +45 20123456 2026",
+        "Bo +45 20 12 34 56 7",
+        "C++ 2026 1234567",
+        "+447700900123 +351210000001",
+    ] {
+        assert_eq!(read(display), (None, Some(display.to_owned()), 1), "{display}");
+    }
+}
