@@ -230,7 +230,7 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     pipeline.put("inbox/sftp/daily.zip", next_day).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert!(pipeline.logs().contains("the file was replaced by other mails"), "nothing names the risk of a loss");
-    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--name-items"]).await?;
     assert!(code == Some(1) && out.contains("8.eml is missing"), "{out}");
     Ok(())
 }
@@ -305,7 +305,7 @@ async fn two_messages_with_one_id_are_both_filed_and_reported() -> anyhow::Resul
     pipeline.run(&Pipeline::backfill()).await?;
     let texts: Vec<_> = items_and_copies(&pipeline, ADA)?.into_values().map(|(item, _)| item["text"].clone()).collect();
     assert_eq!(texts, ["first", "second"]);
-    let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+    let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--name-items"]).await?;
     assert_eq!(code, Some(1));
     assert!(out.contains("2.eml has the id of another message with other content"), "{out}");
     assert!(!out.contains("q7v0"), "{out}");
