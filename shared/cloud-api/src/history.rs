@@ -12,7 +12,7 @@ use crate::{
     webhook::{Change, Webhook},
 };
 
-/// What a webhook says about the histories of phones.
+/// The chunks and errors of the histories of phones that a webhook contains.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct HistoryEntries {
     /// Each entry once, ordered.

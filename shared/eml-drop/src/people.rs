@@ -37,7 +37,7 @@ pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Part
     Some(People { from, to, notes })
 }
 
-/// What the reader could not read with certainty.
+/// Parts of a mail that the reader could not read with certainty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Doubts {
     /// An address is not a mailbox address.

@@ -179,7 +179,7 @@ pub fn unrecognized(received: Timestamp, key: &ItemKey) -> String {
 /// The records of the histories of phones, by the hash of the number's id.
 pub const HISTORIES: &str = "histories/";
 
-/// What a record says about the history of a phone.
+/// The statement of a record about the history of a phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HistoryRecord {
     /// A chunk was received.

@@ -38,7 +38,7 @@ pub struct Histories {
 pub struct History {
     /// Meta's id of the number. Not a phone number.
     pub phone_number_id: String,
-    /// Why it is listed.
+    /// The reason for which it is listed.
     pub state: HistoryState,
     /// Time at which the last new chunk or error was received.
     pub last: Timestamp,
