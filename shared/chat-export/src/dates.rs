@@ -236,8 +236,10 @@ impl Reading {
         let american = tied.iter().find(|reading| reading.order == DateOrder::MonthDayYear);
         match american {
             Some(reading) if is_american(heads) => (*reading, OrderEvidence::Style),
-            // The day is first.
-            _ => (tied[0], OrderEvidence::Default),
+            _ => {
+                let first = tied.iter().find(|reading| reading.order == DateOrder::DayMonthYear).unwrap_or(&tied[0]);
+                (*first, OrderEvidence::Default)
+            }
         }
     }
 
