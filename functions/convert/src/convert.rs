@@ -106,8 +106,8 @@ impl Convert {
     /// the batch.
     const TASK_LIMIT: usize = 64 << 10;
 
-    /// Reopens a complete item if it is captured, maybe since then only, for a participant without a copy: import looks the
-    /// participant up again. Returns the written outcome.
+    /// Reopens a complete item if a participant without a copy is a captured number, which may have been connected after the
+    /// item was filed: import then looks the participants up again. Returns the written outcome.
     async fn captured_later(
         &self,
         task: &ConvertTask,
@@ -124,7 +124,7 @@ impl Convert {
         };
         let reopened = look_up_again(&self.store, &keys.outcome, complete, |place| captured.contains(&place)).await?;
         if reopened.is_some() {
-            info!(item = %task.item.key(), stage = %Stage::Convert, "an item that was filed before is captured for a participant without a copy: participants are looked up again");
+            info!(item = %task.item.key(), stage = %Stage::Convert, "complete item was captured for a participant without a copy, its participants will be looked up again");
         }
         Ok(reopened)
     }

@@ -187,7 +187,7 @@ impl Reading {
                 readings.push((reading.faults(heads, months, limits), place, reading));
             }
         }
-        // Lines of another phone that somebody has pasted must not decide the dates of all others.
+        // Lines that were pasted from another phone must not decide the dates of all others.
         let few = few_lines(heads.len());
         let invalid = readings.iter().map(|(faults, ..)| faults.invalid).min().unwrap_or_default();
         readings.retain(|(faults, ..)| faults.invalid <= invalid + few);

@@ -22,8 +22,7 @@ pub(crate) struct People {
 const UNREADABLE_ADDRESS: &str =
     "the address of a participant cannot be read as a mailbox address, so it does not identify a mailbox";
 const UNCERTAIN_NUMBER: &str = "the phone number in the name of a participant is not certain and was not used";
-const COMMA: &str =
-    "an entry of the mail's list of people has no address: a comma in a name is assumed, and the parts were joined";
+const COMMA: &str = "an entry of the mail's list of people has no address: a comma in a name is assumed";
 
 /// Returns the participants of a mail and of the journal report that contains it. `None` without a sender.
 pub(crate) fn people(mail: &Message<'_>, reported: &[String], numbers_from: Participants) -> Option<People> {

@@ -1,17 +1,18 @@
-//! The record of an operator's decision to close the incident of a vendor's incomplete delivery.
+//! The record of an operator's decision to close an incident: a vendor's incomplete delivery, or a value of a webhook that
+//! was not recognized.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `closures/<hash of the file's key and version>.json`, written once by `archiver incidents close`. A later version of
-/// the file with problems is another incident.
+/// the file with problems is another incident. A value has the key of its record, and no version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
     /// Version of the format: 1.
     pub v: u32,
-    /// The file's key.
+    /// The key of the file, or of the record of a value.
     pub file: String,
-    /// The version of the file: S3's tag.
+    /// The version of the file: S3's tag. Empty for a value.
     pub etag: String,
     /// The operator, as stated by themselves; S3's access log has the identity of the request.
     pub by: String,

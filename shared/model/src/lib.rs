@@ -26,6 +26,7 @@ mod outcome;
 mod participant;
 mod run;
 mod task;
+mod unrecognized_value;
 mod webhook;
 mod words;
 
@@ -53,4 +54,5 @@ pub use outcome::{
 pub use participant::Participant;
 pub use run::{Cursor, Listed, Reached, RunId, RunKind, RunRecord, Window, WindowError, WindowStart};
 pub use task::{ConvertTask, ImportTask, TASK_VERSION, TaskError};
+pub use unrecognized_value::UnrecognizedValue;
 pub use webhook::WebhookFact;

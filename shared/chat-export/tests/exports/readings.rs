@@ -177,7 +177,7 @@ fn impossible_time_is_rejected_with_the_read_value() {
     }
 }
 
-/// A chat of eleven days in March, and of the first twelve days in December, each day with several messages.
+/// Returns a chat of the first days of a month, with nine messages each.
 fn days(month: u8, days: u8) -> String {
     let line = |day| (0..9).map(move |minute| format!("{day:02}/{month:02}/2025, 10:0{minute} - Ada: x\n"));
     (1..=days).flat_map(line).collect()

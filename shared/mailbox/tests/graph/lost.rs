@@ -90,22 +90,6 @@ async fn unreadable_response_is_followed_by_a_lookup() {
     }
 }
 
-/// The connection breaks, and the fake executes the request later.
-#[tokio::test]
-async fn delayed_copy_stays_the_only_one() {
-    for (way, kind) in WAYS {
-        let (fake, graph) = filing(way).await;
-        let gate = Gate::default();
-        fake.fault(On::kind(kind), Fault::DoLater(gate.clone()));
-        assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
-        assert_eq!((fake.count(kind), fake.visible(ADA).len()), (1, 0), "it is not sent again");
-        gate.open();
-        gate.done(1).await;
-        let filed = file(&graph, &message("1", &[]), Attempt::Retry).await.unwrap();
-        assert_eq!((filed.result, fake.visible(ADA).len()), (FilingResult::Skipped, 1));
-    }
-}
-
 #[tokio::test]
 async fn gateway_response_counts_as_lost() {
     let page = |status| Fault::Respond { status, headers: Vec::new(), body: b"<html>".to_vec() };
@@ -121,14 +105,20 @@ async fn gateway_response_counts_as_lost() {
     }
 }
 
-/// Graph's front end has given up, and the mailbox server executes the request after the lookup.
+/// The connection breaks, or Graph's front end gives up, and the mailbox server executes the request after the lookup.
 #[tokio::test]
-async fn copy_that_appears_after_a_server_error_stays_the_only_one() {
-    for (status, code) in [(500, "UnknownError"), (503, "UnknownError"), (503, "ServiceUnavailable")] {
+async fn delayed_copy_stays_the_only_one() {
+    let refused = [(500, "UnknownError"), (503, "UnknownError"), (503, "ServiceUnavailable")];
+    let refused = refused.map(|(status, code)| Some(Refusal::new(status, code)));
+    for refusal in refused.into_iter().chain([None]) {
         for (way, kind) in WAYS {
             let (fake, graph) = filing(way).await;
             let gate = Gate::default();
-            fake.fault(On::kind(kind), Fault::RefuseAndDoLater(Refusal::new(status, code), gate.clone()));
+            let fault = match refusal.clone() {
+                Some(refusal) => Fault::RefuseAndDoLater(refusal, gate.clone()),
+                None => Fault::DoLater(gate.clone()),
+            };
+            fake.fault(On::kind(kind), fault);
             assert_outcome_unknown(&file(&graph, &message("1", &[]), Attempt::First).await.unwrap_err());
             assert_eq!((fake.count(kind), fake.visible(ADA).len()), (1, 0), "it is not sent again");
             gate.open();

@@ -7,14 +7,14 @@ use cloud_api::{
 };
 use jiff::Timestamp;
 use model::{
-    ItemId, Sha256,
+    ItemId, Sha256, UnrecognizedValue,
     keys::{self, ProcessedPart},
 };
 use serde::Serialize;
 
 use super::{
     copies::{COPY_LIMIT, copies},
-    objects::{Awaited, History, OBJECT_LIMIT, Processed, Received, SentStatus, Unrecognized, VERSION, read, write},
+    objects::{Awaited, History, OBJECT_LIMIT, Processed, Received, SentStatus, VERSION, read, write},
 };
 use crate::{SourceError, inbox::unavailable};
 
@@ -63,7 +63,7 @@ impl Capture {
             EventKind::Item(completeness) => self.item(event, completeness, origin).await,
             EventKind::Status(status) => self.status(event, status, origin).await,
             EventKind::Unreadable => {
-                let record = Unrecognized { v: VERSION, received: origin.received, body: origin.body };
+                let record = UnrecognizedValue { v: VERSION, received: origin.received, body: origin.body };
                 self.create(&keys::unrecognized(origin.received, &event.id.key()), &record).await
             }
             EventKind::Account(_) | EventKind::Contact | EventKind::Unknown => Ok(()),

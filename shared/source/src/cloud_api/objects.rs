@@ -37,15 +37,6 @@ pub(super) struct SentStatus {
     pub(super) body: Sha256,
 }
 
-/// `unrecognized/<day>/<key>.json`: a value that may contain messages and was not recognized.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Unrecognized {
-    pub(super) v: u32,
-    pub(super) received: Timestamp,
-    /// Digest of the body that contains the value.
-    pub(super) body: Sha256,
-}
-
 /// `histories/<hash>/<phase>-<chunk>-<progress>.json` or `histories/<hash>/declined-<code>.json`: a chunk of the history of a
 /// phone was received, or WhatsApp sends none. Its name says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use aws::s3::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use model::{Closure, Delivery, Sha256, keys};
-use serde::{Deserialize, Serialize};
+use model::{Closure, Delivery, UnrecognizedValue, keys};
+use serde::Serialize;
 
 use ledger::entries::CONCURRENT_READS;
 
@@ -55,14 +55,6 @@ pub fn unrecognized_sentence(count: usize) -> String {
         "{count} values of webhooks may contain messages and were not recognized (encrypted, or of a later version): they are not \
          filed (runbook, alarm unrecognized-events). Close each when it is settled: archiver incidents close ID --reason TEXT --by NAME"
     )
-}
-
-/// Record of a value that was not recognized.
-#[derive(Deserialize)]
-struct Unrecognized {
-    received: Timestamp,
-    /// Digest of the body that contains the value.
-    body: Sha256,
 }
 
 /// Reads the incidents with files or webhooks that were received in a period, oldest first, including closed ones.
@@ -129,7 +121,7 @@ fn incident(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
 fn unrecognized_value(record: String, written: Timestamp, bytes: &[u8]) -> Incident {
     let closure = keys::closure(&record, "");
     let id = closure.trim_start_matches(keys::CLOSURES).trim_end_matches(".json").to_owned();
-    let (received, place) = match serde_json::from_slice::<Unrecognized>(bytes) {
+    let (received, place) = match serde_json::from_slice::<UnrecognizedValue>(bytes) {
         Ok(value) => (value.received, keys::webhook_body(value.received, &value.body)),
         Err(_) => (written, "a webhook that its record does not name".to_owned()),
     };

@@ -168,7 +168,11 @@ fn listed(incidents: &[&Incident], name_items: bool) -> String {
             text += &format!("\n    {}", shown_up_to(&closed.sentence(), 2_000));
         }
         if !name_items {
-            text += &format!("\n    {} problems: archiver incidents list, or --name-items", incident.problems.len());
+            let problems = match incident.problems.len() {
+                1 => "1 problem".to_owned(),
+                count => format!("{count} problems"),
+            };
+            text += &format!("\n    {problems}: archiver incidents list, or --name-items");
             continue;
         }
         text += &format!("\n    {}", shown(&incident.file));
@@ -319,7 +323,7 @@ mod tests {
         for word in CONFIDENTIAL {
             assert!(!text.contains(word), "{text}");
         }
-        for word in [&*reconciled.missing[0].key, &*reconciled.unproven[0].key, "1f0c7e62", "1 problems"] {
+        for word in [&*reconciled.missing[0].key, &*reconciled.unproven[0].key, "1f0c7e62", "1 problem:"] {
             assert!(text.contains(word), "{text}");
         }
         let named = table(&reconciled, false, true);
