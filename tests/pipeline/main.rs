@@ -13,6 +13,7 @@ mod coverage;
 mod dead_letters;
 mod deep_check;
 mod discards;
+mod disorder;
 mod every_mailbox;
 mod exports;
 mod graph;

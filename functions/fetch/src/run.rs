@@ -277,9 +277,11 @@ impl Fetch {
                 }
                 let complete = next.is_none();
                 record.complete = complete;
-                let within =
-                    |reached: Timestamp| Some(reached.min(window.to)).filter(|reached| *reached >= window.from);
-                record.reached = if complete { Some(window.to) } else { reached.and_then(within) };
+                // A time after the end of the requested window is wrong. If it counted as that end, pages that were not
+                // listed yet would count as listed.
+                let reached = reached.filter(|reached| *reached < listed_window.to);
+                let reached = reached.map(|reached| reached.clamp(window.from, window.to));
+                record.reached = if complete { Some(window.to) } else { reached };
                 if let (RunKind::Daily, Some(at)) = (kind, record.reached) {
                     let limit = Cursor::limit(cursor.get(), &window);
                     moved |= cursor.advance(window.from, Reached { at, limit, complete }, &run).await?;

@@ -88,7 +88,7 @@ async fn list_is_read_page_by_page() {
     .await;
     let api = api(&server);
     let first = api.list(&window(), None).await.unwrap();
-    assert_eq!((first.items.len(), first.reached), (2, "2026-11-21T10:00:04Z".parse().ok()));
+    assert_eq!((first.items.len(), first.reached), (2, "2026-11-21T09:50:04Z".parse().ok()));
     let last = api.list(&window(), first.next.as_deref()).await.unwrap();
     assert_eq!((last.items.len(), last.next, last.reached), (1, None, None));
     let requests = server.requests();

@@ -16,10 +16,17 @@ use source::{Page, Sink, Source, SourceError};
 
 use super::{Fetch, Request, Started};
 
-/// The entries of each page, and the earlier ids of those on the first.
+/// The entries of each page, the earlier ids of those on the first, and the time that each page reaches.
 struct Pages {
     pages: Vec<Vec<&'static str>>,
     earlier_ids: BTreeMap<usize, ItemId>,
+    reached_after: SignedDuration,
+}
+
+impl Pages {
+    fn of(pages: Vec<Vec<&'static str>>) -> Self {
+        Self { pages, earlier_ids: BTreeMap::new(), reached_after: SignedDuration::from_hours(1) }
+    }
 }
 
 #[async_trait]
@@ -30,7 +37,7 @@ impl Source for Pages {
         Ok(Page {
             items: self.pages[number].iter().map(entry).collect(),
             next: (number + 1 < self.pages.len()).then(|| (number + 1).to_string()),
-            reached: window.from.checked_add(1.hour()).ok(),
+            reached: window.from.checked_add(self.reached_after).ok(),
             earlier_ids: if number == 0 { self.earlier_ids.clone() } else { BTreeMap::new() },
             ..Page::default()
         })
@@ -57,7 +64,7 @@ impl Source for Pages {
 
 /// Lists two pages with one item each.
 fn fetch(aws: &Aws) -> Fetch {
-    fetch_from(aws, Pages { pages: vec![vec!["WA-1"], vec!["WA-2"]], earlier_ids: BTreeMap::new() })
+    fetch_from(aws, Pages::of(vec![vec!["WA-1"], vec!["WA-2"]]))
 }
 
 fn fetch_from(aws: &Aws, source: Pages) -> Fetch {
@@ -188,6 +195,19 @@ async fn page_that_cannot_be_recorded_is_neither_queued_nor_passed() {
     assert_eq!(queued(&aws), ["WA-1", "WA-2"], "nothing is lost, and nothing is queued twice");
 }
 
+/// If it counted as the window's end, the failed page would count as fetched.
+#[tokio::test]
+async fn time_after_the_requested_window_is_no_progress() {
+    let aws = Aws::start().await;
+    aws.fail(Some("items-000002"));
+    let beyond = Pages { reached_after: Window::FIRST * 2, ..Pages::of(vec![vec!["WA-1"], vec!["WA-2"]]) };
+    assert!(fetch_from(&aws, beyond).run(Request::Daily, &started(0)).await.is_err());
+    let record = aws.keys(keys::RUNS).into_iter().find(|key| key.ends_with("/run.json"));
+    let record = record.and_then(|key| aws.object(&key)).unwrap_or_else(|| panic!("no record"));
+    let record: RunRecord = serde_json::from_slice(&record).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((record.reached, cursor(&aws)), (None, record.from));
+}
+
 /// The page exists although its write failed, so the run can go on, and reconcile finds as many items as were queued.
 #[tokio::test]
 async fn page_whose_response_is_lost_is_read_back() {
@@ -213,8 +233,8 @@ async fn put_outcome(aws: &Aws, id: &str, json: Vec<u8>) {
 async fn item_listed_under_an_earlier_id_before_keeps_it() {
     let aws = Aws::start().await;
     let page = |pages, earlier: &[&str]| Pages {
-        pages: vec![pages],
         earlier_ids: (0..).zip(earlier.iter().map(|id| item(id))).collect(),
+        ..Pages::of(vec![pages])
     };
     let earlier = fetch_from(&aws, page(vec!["old-1"], &[])).run(Request::Daily, &started(0)).await;
     assert!(earlier.is_ok_and(|summary| summary.queued == 1));

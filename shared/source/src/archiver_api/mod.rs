@@ -213,7 +213,7 @@ impl Source for ArchiverApi {
             }
             other => other,
         })?;
-        Ok(Page { source_time, ..page::parse(&body, place.as_ref())? })
+        Ok(Page { source_time, ..page::parse(&body, window, place.as_ref())? })
     }
 
     fn overlap(&self) -> SignedDuration {

@@ -97,8 +97,8 @@ pub(super) fn query(window: &Window, limit: u16, cursor: Option<&str>) -> Vec<(&
     query
 }
 
-/// Parses a page. `used` is the place with which this page was requested.
-pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceError> {
+/// Parses a page of a window. `used` is the place with which this page was requested.
+pub(super) fn parse(body: &[u8], window: &Window, used: Option<&Place>) -> Result<Page, SourceError> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         SourceError::MalformedPage(format!(
@@ -127,7 +127,7 @@ pub(super) fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceErr
         _ => {}
     }
     let items: Vec<Listed> = entries.into_iter().map(entry).collect();
-    let next = next_cursor.map(|cursor| Place::after(used, &items, cursor));
+    let next = next_cursor.map(|cursor| Place::after(window, used, &items, cursor));
     Ok(Page {
         items,
         reached: next.as_ref().and_then(|next| next.order.reached()),
@@ -178,6 +178,15 @@ fn ceiling(time: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(body: &[u8], used: Option<&Place>) -> Result<Page, SourceError> {
+        super::parse(body, &window(), used)
+    }
+
+    fn window() -> Window {
+        let at = |text: &str| text.parse().unwrap();
+        Window::between(at("2026-11-21T10:00:00.0009Z"), at("2026-11-21T11:00:00.0001Z")).unwrap()
+    }
 
     #[test]
     fn invalid_entry_is_passed_on() {
@@ -257,7 +266,7 @@ mod tests {
         ] {
             assert!(matches!(parse(body.as_bytes(), None), Err(SourceError::MalformedPage(_))), "{body}");
         }
-        let used = Place::after(None, &[], "c-1".to_owned());
+        let used = Place::after(&window(), None, &[], "c-1".to_owned());
         let same = parse(br#"{"items":[],"nextCursor":"c-1"}"#, Some(&used)).unwrap_err();
         assert!(!same.to_string().contains("c-1"));
         assert!(parse(br#"{"items":[],"nextCursor":"c-2"}"#, Some(&used)).unwrap().next.is_some());
@@ -265,10 +274,7 @@ mod tests {
 
     #[test]
     fn window_never_shrinks_when_rounded_to_milliseconds() {
-        let window =
-            Window::between("2026-11-21T10:00:00.0009Z".parse().unwrap(), "2026-11-21T11:00:00.0001Z".parse().unwrap())
-                .unwrap();
-        let query = query(&window, 5000, None);
+        let query = query(&window(), 5000, None);
         assert_eq!(query[0], ("from", "2026-11-21T10:00:00.000Z".to_owned()));
         assert_eq!(query[1], ("to", "2026-11-21T11:00:00.001Z".to_owned()));
         assert_eq!(query[3], ("limit", "1000".to_owned()));

@@ -250,8 +250,8 @@ async fn windows(
             );
         }
         Remainder::Stuck(window) => eprintln!(
-            "fetch reached its deadline without advancing beyond {}: more items have this archived time than fetch can list in \
-             15 minutes. The listed items are queued; the rest of the window is not:{}",
+            "fetch reached its deadline without advancing beyond {}: more items have archived times in the 10 minutes after it \
+             than fetch can list in 15 minutes. The listed items are queued; the rest of the window is not:{}",
             window.from,
             command(&window, arguments)
         ),
