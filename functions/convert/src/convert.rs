@@ -213,7 +213,7 @@ impl Convert {
             let limit = if is_evidence { evidence_limit(self.max_item_bytes) } else { left };
             match self.source.attachment(&task.item, attachment, limit).await {
                 Ok(fetched) => {
-                    check_not_empty(attachment, fetched.bytes.len() as u64, is_young)?;
+                    check_complete(attachment, fetched.bytes.len() as u64, is_young)?;
                     if !is_evidence {
                         left = left.saturating_sub(fetched.bytes.len() as u64);
                     }
@@ -280,15 +280,19 @@ fn is_young(task: &ConvertTask, record: &Record, retry: Duration, now: Timestamp
     waited < retry && now.duration_since(task.archived_time) < MAX_YOUNG_AGE
 }
 
-/// Returns whether a failure with this reason may pass when the source has received the rest of the item.
+/// Returns whether a failure with this reason may pass: when the source has received the rest of the item, or when a
+/// proxy in front of it no longer answers with JSON of its own, which looks like a malformed item.
 fn may_pass(reason: Reason) -> bool {
-    matches!(reason, Reason::ItemNotFound | Reason::AttachmentMissing | Reason::AttachmentMismatch)
+    matches!(
+        reason,
+        Reason::ItemNotFound | Reason::ItemMalformed | Reason::AttachmentMissing | Reason::AttachmentMismatch
+    )
 }
 
-/// Rejects an empty attachment of a young item whose declared size is another: the source may not have received it yet, as if
-/// it were missing. Later the item is filed, and its mail states both sizes. Another difference proves nothing, because
-/// declared sizes may be wrong.
-pub(crate) fn check_not_empty(attachment: &Attachment, received: u64, is_young: bool) -> Result<(), Failure> {
+/// Rejects an attachment of a young item that is shorter than declared: the source may not have received the rest yet. Later
+/// the item is filed, and its mail states both sizes, because declared sizes may be wrong. Bytes with the declared digest are
+/// complete.
+pub(crate) fn check_complete(attachment: &Attachment, received: u64, is_young: bool) -> Result<(), Failure> {
     match attachment.size {
         Some(declared) if is_young && received == 0 && declared > 0 => {
             let detail = format!("the source returned no bytes of an attachment, and declared {declared}");

@@ -15,7 +15,7 @@ use model::{Captured, ConvertTask, Failure, Hasher, Reason, Sha256};
 use source::SourceError;
 
 use crate::{
-    convert::{Convert, StoredMessage, check_not_empty, evidence_limit, from_source, oversize, permanent, text_bytes},
+    convert::{Convert, StoredMessage, check_complete, evidence_limit, from_source, oversize, permanent, text_bytes},
     spool::{Spool, Spooled},
 };
 use ledger::store_failure;
@@ -66,7 +66,7 @@ impl Convert {
                 Ok(sha256) => {
                     let file = spool.end_file().await.map_err(|error| disk(&error))?;
                     let bytes = file.range.end - file.range.start;
-                    check_not_empty(attachment, bytes, is_young)?;
+                    check_complete(attachment, bytes, is_young)?;
                     if !is_evidence {
                         left = left.saturating_sub(bytes);
                     }

@@ -247,7 +247,35 @@ async fn malformed_item_is_permanent_unless_it_is_a_web_page() {
         Server::start(|_, _| Reply::with("200 OK\r\ncontent-type: text/html; charset=utf-8", b"<h1>Soon!")).await;
     assert!(matches!(api(&server).item(&id("WA-1")).await, Err(SourceError::Unavailable { .. })));
     assert!(matches!(api(&server).list(&window(), None).await, Err(SourceError::Unavailable { .. })));
-    assert!(api(&server).attachment(&id("WA-1"), &attachment(None), 99).await.is_ok());
+}
+
+/// A maintenance page in place of a photo would be archived as the photo, for ever.
+#[tokio::test]
+async fn web_page_in_place_of_a_file_is_transient() {
+    const PAGE: &[u8] = b"\xef\xbb\xbf\r\n <!DOCTYPE html><h1>Soon!";
+    let attachment = |content_type: Option<&str>, name: &str, sha256: Option<Sha256>| -> Attachment {
+        serde_json::from_value(json!({"id": "a", "name": name, "contentType": content_type, "sha256": sha256})).unwrap()
+    };
+    let jpeg = Some("image/jpeg");
+    for (head, body, file, is_page) in [
+        ("text/html; charset=utf-8", PAGE, attachment(jpeg, "photo.jpg", None), true),
+        // Although the digest differs, the page says nothing about the file.
+        ("Text/HTML", PAGE, attachment(jpeg, "photo.jpg", Some(Sha256::of(b"photo"))), true),
+        // The server does not know the type of its files.
+        ("text/html", b"\xff\xd8\xff", attachment(jpeg, "photo.jpg", None), false),
+        ("image/svg+xml", b"<svg/>", attachment(Some("image/svg+xml"), "a.svg", None), false),
+        ("text/html", PAGE, attachment(Some("text/html"), "a", None), false),
+        ("text/html", PAGE, attachment(Some("application/octet-stream"), "A.HTM", None), false),
+        ("text/html", PAGE, attachment(None, "a", None), false),
+    ] {
+        let head = format!("200 OK\r\ncontent-type: {head}");
+        let server = Server::start(move |_, _| Reply::with(&head, body)).await;
+        let fetched = api(&server).attachment(&id("WA-1"), &file, 99).await;
+        match fetched {
+            Ok(fetched) => assert!(!is_page && fetched.bytes == body, "{body:?}"),
+            Err(error) => assert!(is_page && matches!(error, SourceError::Unavailable { .. }), "{error}"),
+        }
+    }
 }
 
 #[tokio::test]

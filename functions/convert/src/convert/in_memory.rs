@@ -21,8 +21,11 @@ use crate::MemoryBudget;
 struct OneItem(Mutex<Option<&'static str>>);
 
 const FILE: &[u8] = b"a file";
-/// The text of an item whose file is declared and has not arrived.
+/// The text of an item whose file is declared and has not arrived, or not completely.
 const WITHOUT_FILE: &str = "without the file";
+const WITH_PART: &str = "with a part of the file";
+/// The text for which the source responds with JSON that is not an item.
+const NOT_AN_ITEM: &str = "{}";
 
 #[async_trait]
 impl Source for OneItem {
@@ -36,6 +39,9 @@ impl Source for OneItem {
 
     async fn item_json(&self, id: &ItemId) -> Result<ItemJson, SourceError> {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or(SourceError::NotFound)?;
+        if text == NOT_AN_ITEM {
+            return Ok(ItemJson::new(text.into())?);
+        }
         let item = json!({
             "id": id, "type": "document", "messageTime": "2026-11-21T09:59:58Z", "archivedTime": "2026-11-21T09:59:59Z",
             "chat": {"id": "c", "type": "individual"}, "from": {"phone": "+4520123456", "name": text}, "to": [], "text": text,
@@ -54,8 +60,11 @@ impl Source for OneItem {
         if FILE.len() as u64 > limit {
             return Err(SourceError::TooLarge { limit });
         }
-        let is_empty = *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(WITHOUT_FILE);
-        let file = if is_empty { &b""[..] } else { FILE };
+        let file = match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(WITHOUT_FILE) => &b""[..],
+            Some(WITH_PART) => &FILE[..3],
+            _ => FILE,
+        };
         sink.take(Bytes::from_static(file)).await.unwrap_or_else(|error| panic!("{error}"));
         Ok(Sha256::of(file))
     }
@@ -196,26 +205,44 @@ async fn bucket_that_rejects_the_message_keeps_the_task() {
     test.import_task().await;
 }
 
+/// A gateway in front of the source answers with JSON of its own: that is not a property of the item.
 #[tokio::test]
-async fn empty_file_is_retried_and_then_filed_with_an_anomaly() {
-    for is_large in [false, true] {
-        let mut test = Test::with(Some(WITHOUT_FILE), 1 << 20).await;
-        if is_large {
-            test.convert.max_item_bytes = WITHOUT_FILE.len() as u64;
+async fn response_that_is_not_an_item_is_retried_while_young() {
+    let mut test = Test::with(Some(NOT_AN_ITEM), 1 << 20).await;
+    let failure = test.deliver().await;
+    assert!(matches!(failure, Err(Failure::Transient { .. })), "{failure:?}");
+    assert!(test.aws.keys("").is_empty(), "nothing is recorded");
+    *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some("hi");
+    test.import_task().await;
+
+    *test.source.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(NOT_AN_ITEM);
+    test.convert.missing_retry = std::time::Duration::ZERO;
+    let failure = test.deliver().await;
+    assert!(matches!(failure, Err(Failure::Permanent { reason: Reason::ItemMalformed, .. })), "{failure:?}");
+}
+
+#[tokio::test]
+async fn short_file_is_retried_and_then_filed_with_an_anomaly() {
+    for (text, received) in [(WITHOUT_FILE, 0), (WITH_PART, 3)] {
+        for is_large in [false, true] {
+            let mut test = Test::with(Some(text), 1 << 20).await;
+            if is_large {
+                test.convert.max_item_bytes = text.len() as u64;
+            }
+            let failure = test.deliver().await;
+            assert!(
+                matches!(&failure, Err(Failure::Transient { detail, .. }) if detail.contains("declared 6")),
+                "{failure:?}"
+            );
+            assert!(test.aws.keys("").is_empty(), "nothing is recorded");
+            if is_large {
+                continue; // The fake has no multipart upload.
+            }
+            test.convert.missing_retry = std::time::Duration::ZERO;
+            test.import_task().await;
+            let stored = test.aws.object(&keys::mime(&item().key())).unwrap_or_else(|| panic!("no message"));
+            let stored = String::from_utf8_lossy(&stored);
+            assert!(stored.contains(&format!("Anomaly: a.bin: declared 6 bytes, received {received}")), "{stored}");
         }
-        let failure = test.deliver().await;
-        assert!(
-            matches!(&failure, Err(Failure::Transient { detail, .. }) if detail.contains("declared 6")),
-            "{failure:?}"
-        );
-        assert!(test.aws.keys("").is_empty(), "nothing is recorded");
-        if is_large {
-            continue; // The fake has no multipart upload.
-        }
-        test.convert.missing_retry = std::time::Duration::ZERO;
-        test.import_task().await;
-        let stored = test.aws.object(&keys::mime(&item().key())).unwrap_or_else(|| panic!("no message"));
-        let stored = String::from_utf8_lossy(&stored);
-        assert!(stored.contains("Anomaly: a.bin: declared 6 bytes, received 0"), "{stored}");
     }
 }

@@ -138,7 +138,7 @@ impl ArchiverApi {
             }
         };
         let more = match kind {
-            RequestKind::Attachment => Duration::from_secs(limit / self.limits.slowest.max(1)),
+            RequestKind::Attachment { .. } => Duration::from_secs(limit / self.limits.slowest.max(1)),
             RequestKind::List | RequestKind::Item => Duration::ZERO,
         };
         match tokio::time::timeout(self.limits.total.saturating_add(more), tries).await {
@@ -159,9 +159,9 @@ impl ArchiverApi {
         if response.status() != StatusCode::OK {
             return Err(response::refusal(kind, response).await);
         }
-        response::check_form(kind, &response)?;
+        let rejects_html = response::check_form(kind, &response)?;
         let date = response::date(&response);
-        response::copy_body(response, limit, sink).await?;
+        response::copy_checked_body(response, limit, rejects_html, sink).await?;
         Ok(date)
     }
 
@@ -190,6 +190,13 @@ impl ArchiverApi {
             .await
             .map_err(response::broken)
     }
+}
+
+/// Returns whether a file may be HTML, by its declared type or its name.
+fn may_be_html(attachment: &Attachment) -> bool {
+    let ends = |name: &str| [".html", ".htm"].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
+    attachment.content_type.as_deref().is_none_or(|declared| declared.to_ascii_lowercase().contains("html"))
+        || attachment.name.as_deref().is_some_and(ends)
 }
 
 /// A request that can be repeated.
@@ -236,7 +243,8 @@ impl Source for ArchiverApi {
     ) -> Result<Sha256, SourceError> {
         let endpoint = Endpoint { url: self.base.attachment(id, &attachment.id)?, query: Vec::new() };
         let mut hashed = Hashed::new(sink);
-        self.request(RequestKind::Attachment, &endpoint, limit, &mut hashed).await?;
+        let kind = RequestKind::Attachment { may_be_html: may_be_html(attachment) };
+        self.request(kind, &endpoint, limit, &mut hashed).await?;
         hashed.finish(attachment.sha256)
     }
 }

@@ -13,7 +13,10 @@ use crate::{Sink, SourceError, sink::full};
 pub(super) enum RequestKind {
     List,
     Item,
-    Attachment,
+    Attachment {
+        /// The item does not declare another type than HTML.
+        may_be_html: bool,
+    },
 }
 
 /// A failed attempt.
@@ -103,14 +106,14 @@ pub(super) async fn refusal(kind: RequestKind, response: Response) -> Failure {
                 (RequestKind::List, _) => return setup("check its URL"),
                 (RequestKind::Item, StatusCode::NOT_FOUND) => SourceError::NotFound,
                 (RequestKind::Item, _) => SourceError::Erased,
-                (RequestKind::Attachment, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
-                (RequestKind::Attachment, _) => SourceError::AttachmentErased,
+                (RequestKind::Attachment { .. }, StatusCode::NOT_FOUND) => SourceError::AttachmentMissing,
+                (RequestKind::Attachment { .. }, _) => SourceError::AttachmentErased,
             })
         }
         // 425 (Too Early) is not in the contract; it means the same as 409.
         StatusCode::CONFLICT | StatusCode::TOO_EARLY => match kind {
             RequestKind::List => setup("check its URL"),
-            RequestKind::Item | RequestKind::Attachment => {
+            RequestKind::Item | RequestKind::Attachment { .. } => {
                 Failure::lasting(SourceError::StillCapturing { retry_after })
             }
         },
@@ -153,8 +156,8 @@ async fn has_the_contracts_form(response: Response) -> bool {
     }
 }
 
-/// Checks the headers of a 200 response before its body is read.
-pub(super) fn check_form(kind: RequestKind, response: &Response) -> Result<(), Failure> {
+/// Checks the headers of a 200 response before its body is read. Returns whether the body must not be HTML.
+pub(super) fn check_form(kind: RequestKind, response: &Response) -> Result<bool, Failure> {
     let begins = |name, prefix: &str| {
         let value = response.headers().get(name).map(header::HeaderValue::as_bytes);
         value.map(|value| value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())))
@@ -167,17 +170,32 @@ pub(super) fn check_form(kind: RequestKind, response: &Response) -> Result<(), F
                 .to_owned(),
         }));
     }
-    // An HTML page instead of JSON comes from a proxy or is a maintenance page, and says nothing about the item.
+    let is_html = begins(header::CONTENT_TYPE, "text/html") == Some(true);
     match kind {
-        RequestKind::List | RequestKind::Item if begins(header::CONTENT_TYPE, "text/html") == Some(true) => {
-            Err(Failure::lasting(unavailable("the response is a web page")))
-        }
-        RequestKind::List | RequestKind::Item | RequestKind::Attachment => Ok(()),
+        RequestKind::List | RequestKind::Item if is_html => Err(web_page()),
+        RequestKind::List | RequestKind::Item => Ok(false),
+        // A server may send any file as HTML, because the contract does not fix the type. Only the content shows a page.
+        RequestKind::Attachment { may_be_html } => Ok(is_html && !may_be_html),
     }
 }
 
+/// HTML instead of JSON or of a file comes from a proxy or is a maintenance page, and says nothing about the item.
+fn web_page() -> Failure {
+    Failure::lasting(unavailable("the response is a web page"))
+}
+
 /// Copies the body into a sink, up to `limit` bytes. Memory grows with the received bytes, not with the declared size.
-pub(super) async fn copy_body(mut response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) async fn copy_body(response: Response, limit: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
+    copy_checked_body(response, limit, false, sink).await
+}
+
+/// Copies the body like [`copy_body`]. If it must not be HTML, it is an error if it begins with a tag.
+pub(super) async fn copy_checked_body(
+    mut response: Response,
+    limit: u64,
+    mut rejects_html: bool,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
     let too_large = || Failure::lasting(SourceError::TooLarge { limit });
     if response.content_length().is_some_and(|declared| declared > limit) {
         return Err(too_large());
@@ -185,6 +203,14 @@ pub(super) async fn copy_body(mut response: Response, limit: u64, sink: &mut dyn
     let mut left = limit;
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         left = left.checked_sub(chunk.len() as u64).ok_or_else(too_large)?;
+        // White space and a byte order mark may precede the first tag.
+        let is_content = |byte: &&u8| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte);
+        if rejects_html && let Some(first) = chunk.iter().find(is_content) {
+            if *first == b'<' {
+                return Err(web_page());
+            }
+            rejects_html = false;
+        }
         sink.take(chunk).await.map_err(|error| full(&error))?;
     }
     Ok(())
