@@ -63,7 +63,7 @@ fn command(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<Command> {
 }
 
 /// Runs the command. Returns its exit code, stdout and stderr.
-async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+pub(crate) async fn run(pipeline: &Pipeline, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
     let Output { status, stdout, stderr } = command(pipeline, arguments)?.output().await?;
     Ok((status.code().unwrap_or(-1), String::from_utf8(stdout)?, String::from_utf8(stderr)?))
 }

@@ -8,6 +8,8 @@ use local::{
 };
 use serde_json::{Value, json};
 
+use crate::dead_letters;
+
 const LIMIT: u64 = 10 * 1024 * 1024;
 pub(crate) const ADA: &str = "ada@example.com";
 
@@ -67,6 +69,37 @@ async fn item_at_the_size_limit_is_filed_and_above_it_dead_letters() -> anyhow::
     assert_eq!(dead_letters.len(), 3);
     let requested = pipeline.source.as_ref().map(|source| source.requests().attachments);
     assert_eq!(requested, Some(1 + 3 + 1), "a file was downloaded although its declared size exceeds the limit");
+    Ok(())
+}
+
+/// Declared sizes are not trustworthy: the operator's limit counts, and the bytes that are received.
+#[tokio::test]
+async fn replay_files_an_item_with_an_absurd_declared_size() -> anyhow::Result<()> {
+    let absurd = 1_000_000_000_000;
+    let sample = sample(&[
+        item("absurd", json!([ADA]), json!([declared("a", 2048, absurd)])),
+        item("large", json!("oversize"), json!([declared("a", LIMIT + 2048, absurd)])),
+    ])?;
+    let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(vec![ADA.to_owned()]), &[]).await?;
+    pipeline.run(&Pipeline::timer()).await?;
+    assert_eq!(pipeline.dead_letters_by_reason().await?.get("oversize"), Some(&2));
+    assert_eq!(pipeline.source.as_ref().map(|source| source.requests().attachments), Some(0));
+
+    let limit = (LIMIT + 1024).to_string();
+    let (code, _, stderr) = dead_letters::run(&pipeline, &["replay", "--yes", "--max-item-bytes", &limit]).await?;
+    assert_eq!(code, 0, "{stderr}");
+    pipeline.drain().await?;
+    let mail: Vec<_> = pipeline.mail(ADA)?.into_values().collect();
+    let [mail] = &mail[..] else { panic!("{} copies", mail.len()) };
+    let mail = mail_parser::MessageParser::new().parse(mail).expect("the message cannot be parsed");
+    assert_eq!(mail.attachment(0).map(|part| part.contents().len()), Some(2048));
+    let text = mail.body_text(0).unwrap_or_default();
+    assert!(text.contains("received 2,048"), "{text}");
+    assert_eq!(
+        pipeline.dead_letters_by_reason().await?.get("oversize"),
+        Some(&1),
+        "the limit of the replay is not kept"
+    );
     Ok(())
 }
 

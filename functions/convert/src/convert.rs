@@ -82,10 +82,15 @@ impl Work for Convert {
                 return Ok(Next::Done);
             }
         }
-        let max_bytes = raised(self.large_item_max_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
+        let raised = raised(self.large_item_max_bytes, record.attribute(DeadLetter::MAX_ITEM_BYTES_ATTRIBUTE));
         let mime_key = self.mime_key(&keys, stored.as_ref()).await?;
         let is_young = self.source.is_live() && is_young(&task, record, self.missing_retry, Timestamp::now());
-        match self.convert(&task, mime_key, max_bytes, is_young).await {
+        let limits = Limits {
+            max_bytes: raised.unwrap_or(self.large_item_max_bytes),
+            is_declared_size_ignored: raised.is_some(),
+            is_young,
+        };
+        match self.convert(&task, mime_key, limits).await {
             Err(Failure::Permanent { reason, detail }) if is_young && may_pass(reason) => Err(Failure::Transient {
                 detail: format!("{detail}; it was listed recently and may still come"),
                 after: None,
@@ -139,20 +144,16 @@ impl Convert {
         Ok(if dated.is_some() { &keys.dated_mime } else { &keys.mime })
     }
 
-    async fn convert(
-        &self,
-        task: &ConvertTask,
-        mime_key: &str,
-        max_bytes: u64,
-        is_young: bool,
-    ) -> Result<Next, Failure> {
+    async fn convert(&self, task: &ConvertTask, mime_key: &str, limits: Limits) -> Result<Next, Failure> {
+        let Limits { max_bytes, is_declared_size_ignored, is_young } = limits;
         let json = self.source.item_json(&task.item).await.map_err(from_source)?;
         let _reserved = self.memory.reserve(&json).await;
         let captured = json.read(&task.item).map_err(|error| permanent(Reason::ItemMalformed, &error))?;
         drop(json);
-        // The declared sizes may be wrong, but if they exceed the limit no attachment is fetched.
+        // The declared sizes may be wrong, but if they exceed the limit no attachment is fetched, until an operator raises
+        // the limit for the item. Then the received bytes count, which never exceed it.
         let declared = declared_bytes(&captured.item);
-        if declared > max_bytes {
+        if declared > max_bytes && !is_declared_size_ignored {
             let detail = format!("declared size {declared} exceeds the limit of {max_bytes} bytes");
             return Err(Failure::Permanent { reason: Reason::Oversize, detail });
         }
@@ -269,6 +270,17 @@ impl Convert {
     }
 }
 
+/// The limits of one attempt.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Size of the largest item that is rendered.
+    max_bytes: u64,
+    /// An operator has raised the limit for this item.
+    is_declared_size_ignored: bool,
+    /// The source may still receive a missing part of the item.
+    is_young: bool,
+}
+
 /// Items older than this were listed by earlier runs, so a missing one is erased. The maximum of `OVERLAP_HOURS`.
 const MAX_YOUNG_AGE: SignedDuration = SignedDuration::from_hours(168);
 
@@ -294,19 +306,19 @@ fn may_pass(reason: Reason) -> bool {
 /// complete.
 pub(crate) fn check_complete(attachment: &Attachment, received: u64, is_young: bool) -> Result<(), Failure> {
     match attachment.size {
-        Some(declared) if is_young && received == 0 && declared > 0 => {
-            let detail = format!("the source returned no bytes of an attachment, and declared {declared}");
+        Some(declared) if is_young && received < declared && attachment.sha256.is_none() => {
+            let detail = format!("the source returned {received} bytes of an attachment, and declared {declared}");
             Err(Failure::Permanent { reason: Reason::AttachmentMissing, detail })
         }
         _ => Ok(()),
     }
 }
 
-/// Returns the size limit of one item: the configured one, or a higher one that a replay requests, up to
+/// Returns the size limit that a replay requests for one item, at least the configured one and up to
 /// [`DeadLetter::RAISED_MAX_ITEM_BYTES`]. Invalid values are ignored.
-fn raised(configured: u64, requested: Option<&str>) -> u64 {
-    let requested = requested.and_then(|requested| requested.parse().ok()).unwrap_or(configured);
-    requested.min(DeadLetter::RAISED_MAX_ITEM_BYTES).max(configured)
+fn raised(configured: u64, requested: Option<&str>) -> Option<u64> {
+    let requested: u64 = requested?.parse().ok()?;
+    Some(requested.min(DeadLetter::RAISED_MAX_ITEM_BYTES).max(configured))
 }
 
 /// Returns the number of bytes of an item's own text.
@@ -421,11 +433,13 @@ mod tests {
 
     #[test]
     fn replay_raises_the_size_limit_up_to_the_maximum() {
-        assert_eq!(raised(1000, None), 1000);
-        assert_eq!(raised(1000, Some("1001")), 1001);
-        for no_more in ["999", "0", "-1", "", "1e9", "18446744073709551616"] {
-            assert_eq!(raised(1000, Some(no_more)), 1000, "{no_more:?}");
+        assert_eq!(raised(1000, Some("1001")), Some(1001));
+        for no_more in ["999", "0"] {
+            assert_eq!(raised(1000, Some(no_more)), Some(1000), "{no_more:?}");
         }
-        assert_eq!(raised(1000, Some("18446744073709551615")), DeadLetter::RAISED_MAX_ITEM_BYTES);
+        for invalid in [None, Some("-1"), Some(""), Some("1e9"), Some("18446744073709551616")] {
+            assert_eq!(raised(1000, invalid), None, "{invalid:?}");
+        }
+        assert_eq!(raised(1000, Some("18446744073709551615")), Some(DeadLetter::RAISED_MAX_ITEM_BYTES));
     }
 }
