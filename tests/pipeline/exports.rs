@@ -1,6 +1,9 @@
 //! Exported chats, from the inbox to the mailbox of their owner.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write},
+};
 
 use anyhow::Context;
 use harness::{ItemSource, MailSystem, Pipeline};
@@ -9,6 +12,7 @@ use mail_parser::MessageParser;
 use model::Window;
 use serde_json::Value;
 use source::{ChatExports, ExportSettings, Source, SourceError};
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 const OWNER: &str = "me@example.com";
 
@@ -63,6 +67,34 @@ async fn exported_message_is_filed_once_with_its_text_and_time() -> anyhow::Resu
     pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Te\u{301}am.txt"), longer_chat).await?;
     pipeline.run(&Pipeline::backfill()).await?;
     assert_eq!(pipeline.mail(OWNER)?.len(), 7);
+    assert!(pipeline.dead_letters().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn file_that_was_missing_is_filed_by_a_complete_upload() -> anyhow::Result<()> {
+    let pipeline =
+        Pipeline::start(ItemSource::ChatExports("UTC"), MailSystem::Maildir(vec![OWNER.to_owned()]), &[]).await?;
+    let chat: &[u8] = b"21/11/2026, 10:00 - Bob: IMG-1.jpg (file attached)\n21/11/2026, 10:01 - Ada: thanks\n";
+    let picture: &[u8] = b"the picture that was missing";
+    let mut count_with_picture = Vec::new();
+    for files in [&[][..], &[("IMG-1.jpg", picture)], &[("IMG-1.jpg", picture)]] {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes) in [&[("_chat.txt", chat)], files].concat() {
+            zip.start_file(name, SimpleFileOptions::default())?;
+            zip.write_all(bytes)?;
+        }
+        let zip = zip.finish()?.into_inner();
+        pipeline.put(&format!("inbox/{OWNER}/WhatsApp Chat with Bob.zip"), zip).await?;
+        pipeline.run(&Pipeline::backfill()).await?;
+        let mail = pipeline.mail(OWNER)?;
+        let with_picture = mail.values().filter(|bytes| {
+            let message = MessageParser::new().parse(bytes.as_slice());
+            message.is_some_and(|message| message.attachments().any(|part| part.contents() == picture))
+        });
+        count_with_picture.push((mail.len(), with_picture.count()));
+    }
+    assert_eq!(count_with_picture, [(2, 0), (3, 1), (3, 1)]);
     assert!(pipeline.dead_letters().await?.is_empty());
     Ok(())
 }

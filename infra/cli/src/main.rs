@@ -40,7 +40,7 @@ enum Command {
         archiver local --items 10000 --state /tmp/many\n      ten thousand small items"
     )]
     Local(LocalArguments),
-    /// Fetch a past window again, without changing the daily run
+    /// Fetch a past window again, without changing the scheduled runs
     #[command(after_help = backfill::HELP)]
     Backfill(BackfillArguments),
     /// List, show, replay or discard dead letters: items that could not be filed
@@ -48,11 +48,11 @@ enum Command {
     /// Check the configuration, from the deployment to a mailbox, and say how to fix each problem
     #[command(after_help = doctor::HELP)]
     Doctor(DoctorArguments),
-    /// List and close deliveries of a capture vendor that do not match their manifests
+    /// List and close incidents: vendors' files that do not match their manifests, and webhook values that were not recognized
     Incidents(IncidentsArguments),
     /// Check, upload, confirm and query the user map, which assigns mobile numbers to mailboxes
     Mapping(MappingArguments),
-    /// Once after an update from release 0.1: copy its outcomes to the keys of this release
+    /// Copy the outcomes of release 0.1 to the keys of this release, once after the update
     #[command(after_help = migrate::HELP)]
     Migrate(MigrateArguments),
     /// Prove that nothing is missing: compare every id that was queued with its outcome

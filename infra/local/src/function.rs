@@ -27,7 +27,7 @@ pub use self::{
     error::{FunctionError, InvokeError, StartError},
     options::FunctionOptions,
 };
-use super::process_group::{Ending, ProcessGroup};
+use super::process_group::{EndMethod, ProcessGroup};
 
 /// Usage of a function so far, as Lambda would bill it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,7 +67,7 @@ impl Function {
             move |source| StartError::Io { name, doing, source }
         };
         let output = Output::open(&options.log).await.map_err(io("open the log"))?;
-        let group = ProcessGroup::start(Ending::Hard).map_err(io("start a process group"))?;
+        let group = ProcessGroup::start(EndMethod::Hard).map_err(io("start a process group"))?;
         let permits = Semaphore::new(options.concurrency.max(1));
         let function = Self {
             options,

@@ -151,8 +151,8 @@ impl Machine {
     }
 
     /// Starts the event sources of convert and import, and of receive if it runs.
-    pub fn work(&self) -> Working {
-        Working {
+    pub fn work(&self) -> RunningEventSources {
+        RunningEventSources {
             receive: self.work_receive(),
             convert: self.event_source(&self.resources.convert, &self.convert),
             import: self.event_source(&self.resources.import, &self.import),
@@ -203,13 +203,13 @@ fn variables(cloud: &Cloud, resources: &Resources, options: &MachineOptions, ste
 }
 
 /// The running event sources. Dropping them stops at once, and SQS redelivers the messages in progress.
-pub struct Working {
+pub struct RunningEventSources {
     pub receive: Option<EventSource>,
     pub convert: EventSource,
     pub import: EventSource,
 }
 
-impl Working {
+impl RunningEventSources {
     /// Stops receiving and waits until the messages in progress are done.
     pub async fn stop(self) {
         if let Some(receive) = self.receive {

@@ -19,7 +19,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::process_group::{Ending, ProcessGroup};
+use super::process_group::{EndMethod, ProcessGroup};
 
 /// Options of the emulator.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Ministack {
             None => None,
         };
         let port = options.port.map_or_else(ReservedPort::any, ReservedPort::reserve)?;
-        let group = ProcessGroup::start(Ending::Gentle).map_err(io("start a process group for ministack"))?;
+        let group = ProcessGroup::start(EndMethod::Gentle).map_err(io("start a process group for ministack"))?;
         let process = spawn(&server, options, port.number, &group, lock.as_ref())?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
         let mut server = Self { process, group, address, _port: port, _lock: lock };

@@ -21,7 +21,7 @@ pub(super) struct ProcessGroup {
 
 /// The way to end a group.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ending {
+pub(super) enum EndMethod {
     /// SIGTERM, and SIGKILL after ten seconds.
     Gentle,
     /// SIGKILL.
@@ -33,14 +33,14 @@ impl ProcessGroup {
     pub(super) const GRACE: Duration = Duration::from_secs(10);
 
     /// Starts the shell.
-    pub(super) fn start(ending: Ending) -> std::io::Result<Self> {
+    pub(super) fn start(ending: EndMethod) -> std::io::Result<Self> {
         // A line on the pipe requests SIGTERM, and this process waits before it closes the pipe for SIGKILL. If the pipe
         // closes without a line, this process has ended, and the shell waits instead.
         let script = match ending {
-            Ending::Gentle => {
+            EndMethod::Gentle => {
                 r#"trap '' TERM INT HUP; read -r word; kill -TERM 0; [ -n "$word" ] || sleep 10; read -r _; kill -KILL 0"#
             }
-            Ending::Hard => "trap '' TERM INT HUP; read -r _; kill -KILL 0",
+            EndMethod::Hard => "trap '' TERM INT HUP; read -r _; kill -KILL 0",
         };
         let mut shell = Command::new("/bin/sh")
             .args(["-c", script])

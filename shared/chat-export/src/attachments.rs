@@ -21,8 +21,8 @@ const MAX_PLACES: usize = 1_000_000;
 pub(crate) struct Attachments {
     /// The files that messages name in a phone's form.
     pub(crate) in_form: BTreeSet<usize>,
-    /// The file whose name occurs within the text of a message, by the message's index.
-    pub(crate) named_in_text: BTreeMap<usize, usize>,
+    /// The file of each message that names one, by the message's index.
+    pub(crate) of_message: BTreeMap<usize, usize>,
     /// The files that no message names.
     pub(crate) unnamed: Vec<usize>,
 }
@@ -32,23 +32,17 @@ impl Attachments {
     /// that contains the name gets the file, and keeps its complete text.
     pub(crate) fn of(chat: &messages::Chat, package: Option<&Package>) -> Self {
         let Some(package) = package else {
-            return Self { in_form: BTreeSet::new(), named_in_text: BTreeMap::new(), unnamed: Vec::new() };
+            return Self { in_form: BTreeSet::new(), of_message: BTreeMap::new(), unnamed: Vec::new() };
         };
         let sent = || chat.messages.iter().enumerate().filter(|(_, message)| message.sender.is_some());
         let file_of = |message: &messages::Message, proof| {
             named(&chat.text[message.body.clone()], package, proof).map(|named| named.file)
         };
         let in_form: BTreeSet<usize> = sent().filter_map(|(_, message)| file_of(message, Proof::Form)).collect();
-        let mut used = BTreeSet::new();
-        let mut has_no_file = vec![true; chat.messages.len()];
-        for (place, message) in sent() {
-            if let Some(file) = file_of(message, Proof::NameOf(&in_form)) {
-                used.insert(file);
-                has_no_file[place] = false;
-            }
-        }
+        let mut of_message: BTreeMap<usize, usize> =
+            sent().filter_map(|(place, message)| Some((place, file_of(message, Proof::NameOf(&in_form))?))).collect();
+        let mut used: BTreeSet<usize> = of_message.values().copied().collect();
         let remaining: Vec<usize> = (0..package.count()).filter(|file| !used.contains(file)).collect();
-        let mut named_in_text = BTreeMap::new();
         let long: Vec<usize> = remaining
             .iter()
             .copied()
@@ -65,14 +59,13 @@ impl Attachments {
                 let place = chat.messages.partition_point(|message| message.body.start <= found.start());
                 let Some(place) = place.checked_sub(1) else { continue };
                 let inside = chat.messages[place].body.end >= found.end() && chat.messages[place].sender.is_some();
-                if stands_alone && inside && has_no_file[place] && !used.contains(&file) {
-                    used.insert(file);
-                    has_no_file[place] = false;
-                    named_in_text.insert(place, file);
+                if stands_alone && inside && !of_message.contains_key(&place) && used.insert(file) {
+                    of_message.insert(place, file);
                 }
             }
         }
-        let unnamed = remaining.into_iter().filter(|file| !used.contains(file)).collect();
-        Self { in_form, named_in_text, unnamed }
+        let is_unnamed = |file: &usize| !used.contains(file) && !package.is_system_file(*file);
+        let unnamed = remaining.into_iter().filter(is_unnamed).collect();
+        Self { in_form, of_message, unnamed }
     }
 }

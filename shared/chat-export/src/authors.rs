@@ -2,18 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{attachments::Attachments, content, marker, messages, package::Package, senders::Doubt};
+use crate::{attachments::Attachments, content, messages, senders::Doubt};
 
 /// Returns for each sender whether a person wrote under the name, and whether the chat has an event that only groups
 /// have.
 ///
 /// iPhones put a group's name before notices of WhatsApp, and a mark after it. A name before a single colon that may be
 /// the beginning of a notice is not a person's.
-pub(crate) fn authors(
-    chat: &messages::Chat,
-    package: Option<&Package>,
-    attachments: &Attachments,
-) -> (Vec<bool>, bool) {
+pub(crate) fn authors(chat: &messages::Chat, attachments: &Attachments) -> (Vec<bool>, bool) {
     #[derive(Clone, Default)]
     struct Lines {
         by_person: bool,
@@ -30,13 +26,11 @@ pub(crate) fn authors(
             group_event |= message.time.is_some() && content::is_group_event(body);
             continue;
         };
-        let file = attachments.named_in_text.contains_key(&place)
-            || package.is_some_and(|package| {
-                marker::named(body, package, marker::Proof::NameOf(&attachments.in_form)).is_some()
-            });
+        let file = attachments.of_message.contains_key(&place);
         // An iPhone's export begins with the note about encryption, which in Japanese or Thai is one word.
         let words = if place == 0 { 0 } else { content::MAX_MARKER_WORDS };
-        let by_whatsapp = content::is_notice(body) || (chat.brackets && content::is_marked_sentence(body, words));
+        let by_whatsapp = content::is_notice(body, chat.brackets && place == 0)
+            || (chat.brackets && content::is_marked_sentence(body, words));
         if !file && by_whatsapp {
             lines[sender].sentence = true;
             group_event |= content::is_group_event(body);

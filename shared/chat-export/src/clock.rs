@@ -8,7 +8,7 @@ use crate::cldr::{self, Period};
 
 /// A time at the beginning of a line, and its day.
 #[derive(Debug, Clone)]
-pub(crate) struct Reading {
+pub(crate) struct TimeReading {
     /// The words of the day period. Empty on a 24-hour clock.
     pub(crate) words: Vec<String>,
     pub(crate) hour: u8,
@@ -43,7 +43,7 @@ impl Clock {
     ///
     /// # Errors
     /// The words that may mean either half of the day.
-    pub(crate) fn infer(readings: &[Reading]) -> Result<Self, Vec<String>> {
+    pub(crate) fn infer(readings: &[TimeReading]) -> Result<Self, Vec<String>> {
         let words: BTreeSet<&Vec<String>> =
             readings.iter().map(|reading| &reading.words).filter(|words| !words.is_empty()).collect();
         if words.is_empty() {
@@ -69,13 +69,13 @@ impl Clock {
 
 /// Returns the index of the first reading after which the time goes back, if the file has a 12-hour clock without day
 /// periods: no words, neither the hour 0 nor an hour above 12, and times that go back repeatedly.
-pub(crate) fn first_step_without_day_periods(readings: &[Reading]) -> Option<usize> {
+pub(crate) fn first_step_without_day_periods(readings: &[TimeReading]) -> Option<usize> {
     const MIN_STEPS: usize = 3;
     if readings.iter().any(|reading| !reading.words.is_empty() || reading.hour == 0 || reading.hour > 12) {
         return None;
     }
-    let back = |pair: &&[Reading]| {
-        let time = |reading: &Reading| (reading.hour, reading.minute);
+    let back = |pair: &&[TimeReading]| {
+        let time = |reading: &TimeReading| (reading.hour, reading.minute);
         pair[0].day.is_some() && pair[0].day == pair[1].day && time(&pair[1]) < time(&pair[0])
     };
     let steps = readings.windows(2).filter(|pair| back(pair)).count();
@@ -141,7 +141,7 @@ struct Sequence<'a> {
 type WordsAndHour<'a> = (&'a [String], u8);
 
 impl<'a> Sequence<'a> {
-    fn of(readings: &'a [Reading]) -> Self {
+    fn of(readings: &'a [TimeReading]) -> Self {
         let mut steps = HashMap::new();
         for pair in readings.windows(2) {
             let [earlier, later] = pair else { continue };
@@ -296,10 +296,10 @@ mod tests {
     use super::*;
 
     /// Reads lines of the form `day word hour:minute`, with `-` for no word.
-    fn read(lines: &[&str]) -> Vec<Reading> {
+    fn read(lines: &[&str]) -> Vec<TimeReading> {
         let reading = |line: &&str| {
             let parts: Vec<&str> = line.split([' ', ':']).collect();
-            Reading {
+            TimeReading {
                 words: if parts[1] == "-" { Vec::new() } else { vec![parts[1].to_owned()] },
                 hour: parts[2].parse().unwrap(),
                 minute: parts[3].parse().unwrap(),

@@ -37,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) file_missing: bool,
     /// Edited before the export; the earlier text is not in the export.
     pub(crate) edited: bool,
+    /// A notice of WhatsApp by its mark only, under the name of a person who wrote messages.
+    pub(crate) may_be_by_sender: bool,
 }
 
 /// A file of the zip that belongs to a message.
@@ -54,12 +56,14 @@ pub(crate) struct File {
 pub(crate) struct MessageContext<'a> {
     /// The export's files, and those that a message names in a phone's form.
     pub(crate) package: Option<(&'a Package, &'a BTreeSet<usize>)>,
-    /// The file whose name occurs within the text.
-    pub(crate) named_in_text: Option<usize>,
+    /// The file that the message names.
+    pub(crate) file: Option<usize>,
     /// `true` if the export is from an iPhone, where a mark precedes notices of WhatsApp.
     pub(crate) iphone: bool,
     /// `true` if the sender's name is the name of a group, under which no person writes.
     pub(crate) by_whatsapp: bool,
+    /// `true` for the first message.
+    pub(crate) first: bool,
     /// Texts in angle brackets that occur repeatedly.
     pub(crate) repeated: Option<&'a HashSet<String>>,
 }
@@ -119,7 +123,7 @@ impl Content {
         let body = unix_lines(body);
         let edited = is_edited(&body);
         if let Some((package, in_form)) = context.package
-            && let Some(content) = with_file(&body, package, in_form, context.named_in_text)
+            && let Some(content) = with_file(&body, package, in_form, context.file)
         {
             return Self { edited, ..content };
         }
@@ -128,12 +132,14 @@ impl Content {
             .or_else(|| call(&body))
             .or_else(|| location(&body))
             .or_else(|| poll(&body))
-            .or_else(|| notice(&body))
+            .or_else(|| notice(&body, context.iphone && context.first))
             .or_else(|| missing_file(&body, context.iphone))
             .or_else(|| repeated(&body, context.repeated))
-            .or_else(|| context.iphone.then(|| by_whatsapp(&body, context.by_whatsapp)).flatten())
+            .or_else(|| if context.iphone { by_whatsapp(&body, context.by_whatsapp) } else { None })
             .unwrap_or_default();
-        Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, ..recognized }
+        let is_notice = matches!(recognized.kind, Some(Kind::System | Kind::GroupEvent));
+        let may_be_by_sender = is_notice && !context.by_whatsapp && !has_notice_words(&body);
+        Self { text: (!body.is_empty()).then(|| body.into_owned()), edited, may_be_by_sender, ..recognized }
     }
 
     /// Describes a file of the zip that no message names.
@@ -165,9 +171,9 @@ impl Content {
 }
 
 /// Returns whether a message under a name was written by WhatsApp itself: that the chat is encrypted, that the group
-/// has changed.
-pub(crate) fn is_notice(body: &str) -> bool {
-    phrase(body).is_none() && notice(body).is_some()
+/// has changed. `first` for the first message of an iPhone's export.
+pub(crate) fn is_notice(body: &str, first: bool) -> bool {
+    phrase(body).is_none() && notice(body, first).is_some()
 }
 
 /// Returns whether a message begins with the mark that iPhones put before notices of WhatsApp, and has more words than
@@ -209,15 +215,11 @@ fn is_edited(body: &str) -> bool {
 }
 
 /// Recognizes a message that names a file of the zip.
-fn with_file(
-    body: &str,
-    package: &Package,
-    in_form: &BTreeSet<usize>,
-    named_in_text: Option<usize>,
-) -> Option<Content> {
+fn with_file(body: &str, package: &Package, in_form: &BTreeSet<usize>, file: Option<usize>) -> Option<Content> {
     let named = marker::named(body, package, Proof::NameOf(in_form));
-    let (place, marker, text) = match (named, named_in_text) {
+    let (place, marker, text) = match (named, file) {
         (Some(named), _) => (named.file, Some(named.marker), named.caption),
+        // The name is within the text.
         (None, Some(place)) => (place, None, body.to_owned()),
         (None, None) => return None,
     };
@@ -343,13 +345,16 @@ fn call(body: &str) -> Option<Content> {
         return None;
     }
     let key = folded(visible);
-    let begins = |words: &[&str]| {
-        words
-            .iter()
-            .any(|word| key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ','])))
-    };
-    // A person may write "Video call, tomorrow?", too; only WhatsApp puts a mark before it.
+    // A person may write "Missed voice call, sorry", too; only WhatsApp puts a mark before the words, or before those after
+    // them: "Missed voice call. Tap to call back".
     let marked = body.starts_with('\u{200e}');
+    let has_mark = visible.contains('\u{200e}') || marked;
+    let begins = |words: &[&str]| {
+        words.iter().filter_map(|word| key.strip_prefix(word)).any(|rest| {
+            let rest_of_whatsapp = has_mark && rest.starts_with(['.', ',']);
+            rest.trim_end_matches('.').is_empty() || rest_of_whatsapp
+        })
+    };
     let (media, status) = LANGUAGES.iter().find_map(|language| {
         if begins(language.missed_voice_call) {
             Some((CallMedia::Voice, Some(CallStatus::Missed)))
@@ -443,16 +448,22 @@ fn poll(body: &str) -> Option<Content> {
     (!poll.options.is_empty()).then(|| Content { kind: Some(Kind::Poll), poll: Some(poll), ..Content::default() })
 }
 
-/// Recognizes a notice of WhatsApp under a participant's name, as iPhones write it.
-fn notice(body: &str) -> Option<Content> {
-    let begin: String = body.chars().take(200).collect();
-    let key = folded(&begin);
-    if LANGUAGES.iter().flat_map(|language| language.notice).any(|notice| key.starts_with(notice)) {
+/// Recognizes a notice of WhatsApp under a name, as iPhones write it: with a mark, which only the `first` message of an
+/// old iPhone's export does not have. Android writes notices without a name.
+fn notice(body: &str, first: bool) -> Option<Content> {
+    let marked = body.starts_with('\u{200e}');
+    if (marked || first) && has_notice_words(body) {
         return Some(Content { kind: Some(Kind::System), ..Content::default() });
     }
-    let marked = body.starts_with('\u{200e}') && !trim(body).contains('\n');
-    let event = if marked { event(body) } else { None }?;
+    let event = if marked && !trim(body).contains('\n') { event(body) } else { None }?;
     Some(Content { kind: Some(Kind::GroupEvent), event: Some(event), ..Content::default() })
+}
+
+/// Returns whether a text begins with the words of a known notice.
+fn has_notice_words(body: &str) -> bool {
+    let begin: String = body.chars().take(200).collect();
+    let key = folded(&begin);
+    LANGUAGES.iter().flat_map(|language| language.notice).any(|notice| key.starts_with(notice))
 }
 
 /// Recognizes a change of a group by the first phrase that is in no quotation, because a group's name may contain such

@@ -123,12 +123,12 @@ impl Calendar {
 
 /// The interpretation of the dates of one export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reading {
+pub(crate) struct DateReading {
     pub(crate) order: DateOrder,
     pub(crate) calendar: Calendar,
 }
 
-impl Reading {
+impl DateReading {
     /// Returns the day at the beginning of a line. `month` is the meaning of the month's name, if it has one.
     pub(crate) fn date(self, head: &Head, month: Option<u8>) -> Option<Date> {
         let place = |at: usize| (head.date[at], head.digits[at]);

@@ -23,19 +23,13 @@ pub enum ExportError {
     },
     /// More messages than [`Export::MAX_MESSAGES`](crate::Export::MAX_MESSAGES).
     #[error("the chat has more than {limit} messages: export the chat in parts")]
-    TooManyMessages {
-        /// The maximum.
-        limit: usize,
-    },
+    TooManyMessages { limit: usize },
     /// More senders than [`Export::MAX_SENDERS`](crate::Export::MAX_SENDERS).
     #[error(
         "the chat has more than {limit} senders, which no group has: find the message with pasted lines that \
          look like messages, and remove it"
     )]
-    TooManySenders {
-        /// The maximum.
-        limit: usize,
-    },
+    TooManySenders { limit: usize },
     /// The text is neither UTF-8 nor UTF-16 with a byte order mark. The encoding is not guessed: a wrong guess would
     /// change a participant's text.
     #[error(
@@ -95,10 +89,7 @@ pub enum ExportError {
     ZipDamaged,
     /// More entries than [`Export::MAX_ZIP_ENTRIES`](crate::Export::MAX_ZIP_ENTRIES).
     #[error("the zip has more than {limit} entries: export the chat in parts")]
-    ZipEntries {
-        /// The maximum.
-        limit: usize,
-    },
+    ZipEntries { limit: usize },
     /// An entry needs a password.
     #[error("entry {entry} of the zip is encrypted: upload the zip without a password")]
     ZipEncrypted {

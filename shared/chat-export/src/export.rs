@@ -27,7 +27,7 @@ use crate::{
     summary::{self, Summary},
 };
 
-/// An uploaded file, and facts from other places item_chat it.
+/// An uploaded file, and facts about it from other places.
 pub struct ExportFile<'a> {
     /// The owner of the phone that wrote it.
     pub owner: &'a MailboxAddress,
@@ -129,7 +129,7 @@ impl Export {
         let chat = messages::Chat::split(messages::decode(text)?, names, external)?;
         let attachments = Attachments::of(&chat, package.as_ref());
 
-        let (wrote, group_event) = authors::authors(&chat, package.as_ref(), &attachments);
+        let (wrote, group_event) = authors::authors(&chat, &attachments);
         let senders = people::Senders { names: &chat.senders, wrote: &wrote, chat_name: phones_name, group_event };
         let people = People::gather(&senders, &known, file.owner, *recipients);
         let item_chat = describe_chat(file.owner, &composed_name, chat_name, &people, group_event);
@@ -246,9 +246,10 @@ impl Export {
     fn message_context(&self, place: usize, sender: usize) -> MessageContext<'_> {
         MessageContext {
             package: self.package.as_ref().map(|package| (package, &self.attachments.in_form)),
-            named_in_text: self.attachments.named_in_text.get(&place).copied(),
+            file: self.attachments.of_message.get(&place).copied(),
             iphone: self.chat.brackets,
             by_whatsapp: !self.wrote[sender],
+            first: place == 0,
             repeated: Some(&self.repeated),
         }
     }
@@ -358,10 +359,14 @@ impl Export {
         if let Some(note) = message.and_then(|message| self.instants.note(message.time?)) {
             notes.push(note.to_owned());
         }
+        if content.may_be_by_sender {
+            notes.push(MAY_BE_BY_SENDER.to_owned());
+        }
         if let Some(doubt) = message.and_then(|message| message.doubt) {
             notes.push(
                 match doubt {
                     Doubt::Sentence => MAY_BE_A_NOTICE,
+                    Doubt::MayBeName => MAY_BE_A_NAME,
                     Doubt::Continuation => MAY_BE_PART_OF_THE_NAME,
                 }
                 .to_owned(),
@@ -400,9 +405,15 @@ impl fmt::Debug for Export {
 const OUT_OF_ORDER: &str = "the time is earlier than that of a message above it in the export: this may be part of a \
                             pasted chat, and then its sender is not proven";
 
+/// The note in a mail of a notice under the name of a person.
+const MAY_BE_BY_SENDER: &str =
+    "a mark shows that WhatsApp wrote this line itself; the sender could have written the mark, too";
+
 /// The notes in a mail whose sender is not proven.
 const MAY_BE_A_NOTICE: &str = "the sender is not proven: the words before the first colon may be the beginning of a \
                                line that WhatsApp wrote itself";
+const MAY_BE_A_NAME: &str = "the sender is not proven: this is most likely a line that WhatsApp wrote itself, but the \
+                             words before the first colon may be a person's name";
 const MAY_BE_PART_OF_THE_NAME: &str = "the sender is not proven: all messages of the sender begin with the same words \
                                        and a colon, which may be part of the name";
 

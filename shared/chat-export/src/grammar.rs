@@ -7,9 +7,9 @@ use jiff::civil::{Date, DateTime};
 use crate::{
     cldr::{self, Period},
     clock::{self, Clock},
-    dates::{DateOrder, DayOrder, Limits, Reading},
+    dates::{DateOrder, DateReading, DayOrder, Limits},
     error::ExportError,
-    head::{Close, Gaps, Head, Style},
+    head::{ClosingSign, Gaps, Head, Style},
 };
 
 /// A line that begins with a date and a time.
@@ -67,7 +67,7 @@ impl Grammar {
         external: ExternalFacts,
     ) -> Result<Self, ExportError> {
         let style = style(&candidates).ok_or(ExportError::NoMessages)?;
-        let brackets = matches!(style.close, Close::Bracket(_));
+        let brackets = matches!(style.close, ClosingSign::Bracket(_));
         let (mut matching, mut suspicious) = (Vec::new(), BTreeSet::new());
         for candidate in candidates {
             if candidate.head.style == style {
@@ -95,7 +95,7 @@ impl Grammar {
         if style.month_name && month_numbers.iter().all(Option::is_none) {
             return Err(ExportError::Month { line: first_line });
         }
-        let (reading, evidence) = Reading::infer(&heads, &month_numbers, external.limits, external.configured);
+        let (reading, evidence) = DateReading::infer(&heads, &month_numbers, external.limits, external.configured);
         let days: Vec<Option<Date>> = heads
             .iter()
             .zip(&month_numbers)
@@ -109,11 +109,11 @@ impl Grammar {
         }
 
         let periods: Vec<Vec<String>> = heads.iter().map(|head| roles.period(head).unwrap_or_default()).collect();
-        let readings: Vec<clock::Reading> = heads
+        let readings: Vec<clock::TimeReading> = heads
             .iter()
             .zip(&periods)
             .zip(&days)
-            .map(|((head, words), day)| clock::Reading {
+            .map(|((head, words), day)| clock::TimeReading {
                 words: words.clone(),
                 hour: head.hour,
                 minute: head.minute,
@@ -164,12 +164,15 @@ fn style(candidates: &[Candidate]) -> Option<Style> {
     candidates.iter().map(|candidate| &candidate.head.style).find(|style| counts[style] == most).cloned()
 }
 
+/// Maximum number of pasted lines for each message of an iPhone's export: with more, the line ends were changed after the export.
+const MAX_PASTED_PER_MESSAGE: usize = 10;
+
 /// Separates the messages of a file with both kinds of line ends. There only CR LF ends a message: iPhones write LF
 /// inside a message.
 ///
 /// # Errors
 /// In an Android phone's file CR LF may be part of a text, and then it separates no messages. If most messages would be
-/// lost with CR LF as the separator, the line ends contradict the shape of the lines.
+/// lost with CR LF as the separator, the line ends contradict the shape of the lines: a program has changed them.
 fn separate_records(
     matching: &mut Vec<Candidate>,
     suspicious: &mut BTreeSet<usize>,
@@ -183,13 +186,13 @@ fn separate_records(
     let after_lf = matching.iter().filter(|candidate| !candidate.after_crlf && !candidate.first).count();
     // Every CR LF ends a record: each is followed by a message or the end of the file.
     let all_end_records = after_crlf + usize::from(ends.last_is_crlf) == ends.crlf;
-    if brackets {
-        if after_crlf == 0 && !ends.last_is_crlf {
-            return Ok(());
-        }
-    } else if !all_end_records || !ends.last_is_crlf {
+    let separates = if brackets { after_crlf > 0 || ends.last_is_crlf } else { all_end_records && ends.last_is_crlf };
+    if !separates {
         return Ok(());
-    } else if after_lf > after_crlf + 1 {
+    }
+    // A message of an iPhone may contain a chat, which may be longer than this one.
+    let most_lf = if brackets { after_crlf * MAX_PASTED_PER_MESSAGE } else { after_crlf + 1 };
+    if after_lf > most_lf {
         return Err(ExportError::LineEnds { lf: after_lf, crlf: after_crlf });
     }
     matching.retain(|candidate| candidate.first || candidate.after_crlf || !suspicious.insert(candidate.line));
@@ -416,7 +419,7 @@ fn time_as_written(head: &Head, words: &[String], month: Option<u8>) -> String {
 }
 
 /// Returns the error for a file whose dates match no order, with the first such date as it was read.
-fn impossible_time(candidate: &Candidate, reading: Reading, month: Option<u8>) -> ExportError {
+fn impossible_time(candidate: &Candidate, reading: DateReading, month: Option<u8>) -> ExportError {
     let Head { date: [a, b, c], era, .. } = &candidate.head;
     let tried = match reading.date(&candidate.head, month) {
         Some(date) => date.to_string(),

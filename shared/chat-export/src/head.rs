@@ -19,7 +19,7 @@ const MAX_GAP_WORDS: usize = 6;
 
 /// The closing sign of date and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Close {
+pub(crate) enum ClosingSign {
     /// iPhone: `[date, time] `.
     Bracket(char),
     /// Android: `date, time - `.
@@ -45,7 +45,7 @@ pub(crate) enum YearForm {
 /// was pasted by a person and is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Style {
-    pub(crate) close: Close,
+    pub(crate) close: ClosingSign,
     time_first: bool,
     /// The separator of the date's numbers, without letters and spaces.
     pub(crate) date_separator: String,
@@ -315,18 +315,18 @@ impl<'a> Scan<'a> {
 
     /// Finds the closing sign of a date and time that end here: its form, the text before it, and the position of the
     /// rest.
-    fn close(&self, end: usize) -> Option<(Close, &'a str, usize)> {
+    fn close(&self, end: usize) -> Option<(ClosingSign, &'a str, usize)> {
         let tail = &self.line[end..];
         if let Some(closing) = self.bracket {
             let at = tail.find(closing)?;
             let rest = end + at + closing.len_utf8();
             let space = usize::from(self.line[rest..].starts_with(' '));
-            return is_gap(&tail[..at], true).then(|| (Close::Bracket(closing), &tail[..at], rest + space));
+            return is_gap(&tail[..at], true).then(|| (ClosingSign::Bracket(closing), &tail[..at], rest + space));
         }
         if let Some((sign, at, length)) = closing_sign(tail)
             && is_gap(&tail[..at], true)
         {
-            return Some((Close::Sign(sign), &tail[..at], end + at + length));
+            return Some((ClosingSign::Sign(sign), &tail[..at], end + at + length));
         }
         let colon = tail.find(": ").or_else(|| tail.ends_with(':').then(|| tail.len() - 1));
         if let Some(at) = colon {
@@ -335,7 +335,7 @@ impl<'a> Scan<'a> {
             let period =
                 behind.chars().count() <= MAX_GAP_CHARS && (known.is_empty() || !cldr::periods(&known).is_empty());
             if period && is_gap(behind, true) {
-                return Some((Close::Colon, behind, (end + at + 2).min(self.line.len())));
+                return Some((ClosingSign::Colon, behind, (end + at + 2).min(self.line.len())));
             }
             if tail.starts_with(|c| is_space(c) || is_mark(c)) {
                 return Some(self.space(end));
@@ -346,7 +346,7 @@ impl<'a> Scan<'a> {
 
     /// Closes a date and time after which there is only a space. A day period before the sender is recognized by its
     /// words alone.
-    fn space(&self, end: usize) -> (Close, &'a str, usize) {
+    fn space(&self, end: usize) -> (ClosingSign, &'a str, usize) {
         let tail = &self.line[end..];
         let skipped = |text: &str| text.len() - text.trim_start_matches(|c| is_space(c) || is_mark(c)).len();
         let mut at = skipped(tail);
@@ -357,10 +357,10 @@ impl<'a> Scan<'a> {
             {
                 let behind = &tail[..stop];
                 at = stop + skipped(&tail[stop..]);
-                return (Close::Space, behind, end + at);
+                return (ClosingSign::Space, behind, end + at);
             }
         }
-        (Close::Space, "", end + at)
+        (ClosingSign::Space, "", end + at)
     }
 }
 

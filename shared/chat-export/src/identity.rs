@@ -1,6 +1,6 @@
 //! The ids of an export's items.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 use model::{ItemId, Sha256};
 
@@ -32,18 +32,21 @@ impl Identities {
         package: Option<&Package>,
         form: &Ids,
     ) -> Result<Self, ExportError> {
-        let fingerprints = |ordinals| {
-            let name = move |file: &usize| package.map_or("", |package| package.name(*file));
-            let files = attachments.unnamed.iter().map(move |file| file_fingerprint(name(file), chat, ordinals));
-            chat.messages.iter().map(move |message| fingerprint(chat, message, ordinals)).chain(files)
-        };
-        let (hashes, mut places) = numbered(fingerprints(Ordinals::Removed));
+        let messages = chat.messages.iter().enumerate().map(|(place, message)| {
+            let file = attachments.of_message.get(&place).copied();
+            Fingerprints::of_message(Words::of(chat, message), FileState::of(file, package))
+        });
+        let files = attachments.unnamed.iter().map(|file| {
+            let name = package.map_or("", |package| package.name(*file));
+            Fingerprints::of_file(name, chat.brackets, FileState::of(Some(*file), package))
+        });
+        let fingerprints: Vec<Fingerprints> = messages.chain(files).collect();
+        let (hashes, mut places) = numbered(fingerprints.iter().map(|prints| prints.current));
         let mut earlier = HashMap::new();
-        let has_ordinals =
-            marker::ordinals(&chat.text).next().is_some() || chat.brackets && !attachments.unnamed.is_empty();
-        if has_ordinals {
-            for (place, (hash, other)) in hashes.iter().zip(numbered(fingerprints(Ordinals::Kept)).0).enumerate() {
-                if *hash != other {
+        if fingerprints.iter().any(|prints| prints.has_earlier) {
+            let (others, _) = numbered(fingerprints.iter().map(|prints| prints.earlier));
+            for (place, (prints, other)) in fingerprints.iter().zip(others).enumerate() {
+                if prints.has_earlier {
                     earlier.insert(place, other);
                     places.entry(other).or_insert(place);
                 }
@@ -78,32 +81,84 @@ fn numbered(fingerprints: impl Iterator<Item = Sha256>) -> (Vec<Hash>, HashMap<H
     (hashes, places)
 }
 
-/// The treatment of the number that an iPhone puts before the name of a file. It counts the messages of that export, so it
-/// changes when older messages are gone.
-#[derive(Clone, Copy, PartialEq)]
-enum Ordinals {
-    Removed,
-    /// As in earlier releases.
-    Kept,
+/// The digests of the data by which two items are the same.
+struct Fingerprints {
+    current: Sha256,
+    /// As in release 0.1, which compared no files.
+    earlier: Sha256,
+    /// `true` if an item with the earlier digest was certainly identified by release 0.1: this release gives that digest to no
+    /// message with the same words, whether its file is in the export or not.
+    has_earlier: bool,
 }
 
-/// Returns the digest of the data by which two messages are the same: time as written, sender and text. Not the
-/// interpreted time: a longer export may show that the month comes first, and the old messages must keep their ids. For
-/// the same reason the sender is the text before the first colon, even if the whole file shows another name.
-fn fingerprint(chat: &messages::Chat, message: &Message, ordinals: Ordinals) -> Sha256 {
-    let whole = &chat.text[message.whole.clone()];
-    let split = message.time.and_then(|_| senders::first_split(messages::first_line(whole)));
-    let (sender, skip) = split.unwrap_or_default();
-    let text = whole[skip..].trim_end();
-    let text = if ordinals == Ordinals::Removed { marker::without_ordinals(text) } else { Cow::Borrowed(text) };
-    let mut bytes = format!("{}\n{}\n{sender}\n", message.written, sender.len()).into_bytes();
-    bytes.extend(text.as_bytes());
-    Sha256::of(&bytes)
+impl Fingerprints {
+    /// Two messages are the same if their time as written, sender and text are, and the file. Not the interpreted time: a
+    /// longer export may show that the month comes first, and the old messages must keep their ids. For the same reason the
+    /// sender is the text before the first colon, even if the whole file shows another name.
+    fn of_message(words: Words<'_>, file: FileState) -> Self {
+        let Words { written, sender, text } = words;
+        let fingerprint = |file: &str, text: &str| {
+            Sha256::of(format!("{file}{written}\n{}\n{sender}\n{text}", sender.len()).as_bytes())
+        };
+        let without_ordinals = marker::without_ordinals(text);
+        let names_a_file = matches!(without_ordinals, Cow::Owned(_)) || media::may_name_a_file(text);
+        let file = match file {
+            // The same words in a later export may come with their file, which has to be filed then.
+            FileState::None if names_a_file => "no file\n".to_owned(),
+            file => file.to_string(),
+        };
+        Self {
+            current: fingerprint(&file, &without_ordinals),
+            earlier: fingerprint("", text),
+            has_earlier: names_a_file,
+        }
+    }
+
+    /// Two files that no message names are the same if their names and bytes are.
+    fn of_file(name: &str, iphone: bool, file: FileState) -> Self {
+        let fingerprint = |file: &str, name: &str| Sha256::of(format!("{file}file\n{name}").as_bytes());
+        let current = if iphone { media::without_ordinal(name) } else { name };
+        Self { current: fingerprint(&file.to_string(), current), earlier: fingerprint("", name), has_earlier: true }
+    }
 }
 
-/// Returns the digest of the data by which two files that no message names are the same: the name.
-fn file_fingerprint(name: &str, chat: &messages::Chat, ordinals: Ordinals) -> Sha256 {
-    let is_numbered = chat.brackets && ordinals == Ordinals::Removed;
-    let name = if is_numbered { media::without_ordinal(name) } else { name };
-    Sha256::of(format!("file\n{name}").as_bytes())
+/// The words of a message.
+struct Words<'a> {
+    written: &'a str,
+    sender: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Words<'a> {
+    fn of(chat: &'a messages::Chat, message: &'a Message) -> Self {
+        let whole = &chat.text[message.whole.clone()];
+        let split = message.time.and_then(|_| senders::first_split(messages::first_line(whole)));
+        let (sender, skip) = split.unwrap_or_default();
+        Self { written: &message.written, sender, text: whole[skip..].trim_end() }
+    }
+}
+
+/// The file of an item, as far as two exports can be compared by it. Several files of an iPhone may have one name and time; a
+/// file that was missing may be in a later export.
+#[derive(Clone, Copy)]
+enum FileState {
+    None,
+    Found { checksum: u32, bytes: u64 },
+}
+
+impl FileState {
+    fn of(file: Option<usize>, package: Option<&Package>) -> Self {
+        let found = file.and_then(|file| package?.checksum(file));
+        found.map_or(Self::None, |(checksum, bytes)| Self::Found { checksum, bytes })
+    }
+}
+
+/// The beginning of a fingerprint. A time as written cannot begin in the same way.
+impl fmt::Display for FileState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Found { checksum, bytes } => writeln!(f, "file {checksum:08x} {bytes}"),
+        }
+    }
 }

@@ -42,6 +42,9 @@ pub(crate) fn classify(file: &str) -> (Kind, &'static str) {
     }
 }
 
+/// Maximum number of characters of an extension.
+const MAX_EXTENSION_CHARS: usize = 10;
+
 /// Digits of the number that an iPhone puts before a file's name.
 const ORDINAL_DIGITS: usize = 8;
 
@@ -59,6 +62,16 @@ pub(crate) fn is_file_name(name: &str) -> bool {
     let plain = (2..=5).contains(&extension.len()) && extension.chars().all(|c| c.is_ascii_alphanumeric());
     let known = classify(name).1 != "application/octet-stream";
     !stem.is_empty() && (known || (plain && extension.starts_with(|c: char| c.is_ascii_alphabetic())))
+}
+
+/// Returns whether a word of the text has the shape of a file's name: it has an extension with a letter. True for the addresses of
+/// most web pages, too.
+pub(crate) fn may_name_a_file(text: &str) -> bool {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '.')).any(|word| {
+        let Some((stem, extension)) = word.rsplit_once('.') else { return false };
+        let plain = extension.len() <= MAX_EXTENSION_CHARS && extension.chars().all(|c| c.is_ascii_alphanumeric());
+        !stem.is_empty() && plain && extension.contains(|c: char| c.is_ascii_alphabetic())
+    })
 }
 
 fn voice_or_audio(recorded_in_app: bool) -> Kind {

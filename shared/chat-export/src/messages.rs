@@ -11,7 +11,7 @@ use crate::{
     head::{Beginning, HeadShapes},
     limits,
     marks::trim,
-    senders::{Doubt, Senders},
+    senders::{Author, Doubt, Senders},
 };
 
 /// A message of the chat, or a line of WhatsApp's own.
@@ -97,9 +97,13 @@ impl Chat {
             });
         }
         for (start, whole) in starts.into_iter().zip(wholes) {
-            let (sender, doubt, body) = match known.split(first_line(&whole)) {
-                Some(split) => (Some(senders.place(split.name)), split.doubt, whole.start + split.skip..whole.end),
-                None => (None, None, whole.clone()),
+            let (sender, doubt, body) = match known.author(first_line(&whole)) {
+                Author::Sender(split) => {
+                    (Some(senders.place(split.name)), split.doubt, whole.start + split.skip..whole.end)
+                }
+                Author::WhatsApp { may_be_a_person } => {
+                    (None, may_be_a_person.then_some(Doubt::MayBeName), whole.clone())
+                }
             };
             let (line, time, written) = (start.line, Some(start.time), start.written);
             let suspicious = Vec::new();
@@ -313,6 +317,15 @@ mod tests {
         let hiding =
             "13/07/24, 10:00 - A: a\n13/07/24, 10:01 - B: b\n13/07/24, 10:02 - A: c\n13/07/24, 10:03 - B: d\r\n";
         assert_eq!(split(hiding).err(), Some(ExportError::LineEnds { lf: 3, crlf: 0 }));
+        // Of an iPhone's file whose line ends were changed, none is lost either.
+        let changed = "[13/07/24, 10:00:00] Ada: a\n[13/07/24, 10:01:00] Bo: b\n[13/07/24, 10:02:00] Ada: c\r\n";
+        assert_eq!(split(changed).err(), Some(ExportError::LineEnds { lf: 2, crlf: 0 }));
+        let line = |minute: usize, end: &str| format!("[13/07/24, 10:{minute:02}:00] Ada: a{end}");
+        let with_lf = |count| {
+            (0..count).map(|minute| line(minute, "\n")).chain([line(40, "\r\n"), line(41, "\r\n")]).collect::<String>()
+        };
+        assert_eq!(split(&with_lf(10)).unwrap().messages.len(), 2);
+        assert_eq!(split(&with_lf(11)).err(), Some(ExportError::LineEnds { lf: 11, crlf: 1 }));
     }
 
     #[test]

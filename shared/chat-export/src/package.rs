@@ -36,6 +36,8 @@ struct File {
     name: String,
     /// `true` if it is in the chat's own folder. Other files are found only if none there has the name.
     beside_chat: bool,
+    /// `true` if a computer may have added it, by its name. It is found by that name only.
+    is_system_file: bool,
 }
 
 impl Package {
@@ -64,14 +66,17 @@ impl Package {
         let folder = names[chat].folder();
         let mut package = Self { archive: archive.clone(), files: Vec::new(), by_key: Default::default() };
         for (entry, name) in names.iter().enumerate() {
-            if entry == chat || name.base_name().is_empty() || name.is_system_file() {
+            if entry == chat || name.base_name().is_empty() || name.is_in_resource_folder() {
                 continue;
             }
+            let is_system_file = name.is_system_file() && (!name.is_resource_fork() || has_magic(&archive, entry));
             let place = package.files.len();
             let beside_chat = name.folder() == folder;
-            package.files.push(File { entry, name: name.base_name().to_owned(), beside_chat });
+            package.files.push(File { entry, name: name.base_name().to_owned(), beside_chat, is_system_file });
             for spelling in std::iter::once(name.base_name()).chain(name.other_names.iter().map(String::as_str)) {
-                for (by_key, key) in package.by_key.iter_mut().zip(keys(spelling)) {
+                // Without its signs, the name of a picture's resource fork is that of the picture.
+                let forms = if is_system_file { 2 } else { 3 };
+                for (by_key, key) in package.by_key.iter_mut().zip(keys(spelling)).take(forms) {
                     add(by_key, key, place, &package.files);
                 }
             }
@@ -111,9 +116,20 @@ impl Package {
         self.files.get(file).map_or("", |file| &file.name)
     }
 
+    /// Returns whether a computer may have added the file, by its name.
+    pub(crate) fn is_system_file(&self, file: usize) -> bool {
+        self.files.get(file).is_some_and(|file| file.is_system_file)
+    }
+
     /// Returns the size that the zip declares. Not to be trusted.
     pub(crate) fn declared_size(&self, file: usize) -> Option<u64> {
         Some(self.archive.by_index_data(self.files.get(file)?.entry).ok()?.size())
+    }
+
+    /// Returns the checksum (CRC-32) and the size that the zip declares. [`read`](Self::read) returns no other bytes.
+    pub(crate) fn checksum(&self, file: usize) -> Option<(u32, u64)> {
+        let entry = self.archive.by_index_data(self.files.get(file)?.entry).ok()?;
+        Some((entry.crc32(), entry.size()))
     }
 
     /// Decompresses the bytes of a file.
@@ -123,6 +139,15 @@ impl Package {
         inflate(&mut self.archive.clone(), file.entry, limit)
     }
 }
+
+/// Returns whether a file begins as macOS begins a file of attributes (AppleDouble).
+fn has_magic(archive: &ZipArchive<Cursor<Bytes>>, entry: usize) -> bool {
+    let mut begin = [0; APPLE_DOUBLE.len()];
+    archive.clone().by_index(entry).is_ok_and(|mut file| file.read_exact(&mut begin).is_ok()) && begin == APPLE_DOUBLE
+}
+
+/// The first bytes of a file of attributes on macOS.
+const APPLE_DOUBLE: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
 
 /// Adds a file under a key. A file beside the chat takes precedence over files in other folders. If two files have equal
 /// precedence, neither is found.
@@ -209,11 +234,20 @@ impl Name {
         self.path.rsplit_once('/').map_or(&self.path, |(_, base_name)| base_name)
     }
 
-    /// Returns whether macOS or Windows added the file to a folder, or to a zip that was packed again.
+    /// Returns whether the name is that of a file that macOS or Windows adds to a folder, or to a zip that is packed again. A
+    /// person may send a file of this name, too.
     fn is_system_file(&self) -> bool {
-        let hidden =
-            matches!(self.base_name(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.base_name().starts_with("._");
-        hidden || self.path.starts_with("__MACOSX/")
+        matches!(self.base_name(), ".DS_Store" | "Thumbs.db" | "desktop.ini") || self.is_resource_fork()
+    }
+
+    /// Returns whether the name is that of a file's attributes on macOS.
+    fn is_resource_fork(&self) -> bool {
+        self.base_name().starts_with("._")
+    }
+
+    /// Returns whether the file is in the folder in which macOS packs attributes.
+    fn is_in_resource_folder(&self) -> bool {
+        self.path.starts_with("__MACOSX/")
     }
 }
 
@@ -235,7 +269,8 @@ fn find_chat(names: &[Name], zip_name: &str) -> Result<usize, ExportError> {
     let texts = names
         .iter()
         .enumerate()
-        .filter(|(_, name)| name::has_extension(name.base_name(), "txt") && !name.is_system_file());
+        .filter(|(_, name)| name::has_extension(name.base_name(), "txt"))
+        .filter(|(_, name)| !name.is_system_file() && !name.is_in_resource_folder());
     let (mut all, mut likely, mut same_name) = (Vec::new(), Vec::new(), Vec::new());
     let zip_stem = name::composed(name::stem(zip_name));
     for (at, name) in texts {

@@ -1,6 +1,9 @@
 //! Finds the end of a sender's name, and the lines that WhatsApp wrote itself.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+};
 
 use crate::{
     content,
@@ -20,6 +23,14 @@ const SENTENCE_WORDS: usize = 5;
 /// Maximum number of words of another sender's name with which a sentence may begin.
 const MAX_SUBJECT_WORDS: usize = 8;
 
+/// The author of a line.
+pub(crate) enum Author<'a> {
+    /// A person.
+    Sender(Split<'a>),
+    /// WhatsApp itself. `may_be_a_person` if only words that a person's name may contain show that.
+    WhatsApp { may_be_a_person: bool },
+}
+
 /// The first line of a message after its date and time, split into sender and text.
 pub(crate) struct Split<'a> {
     pub(crate) name: &'a str,
@@ -33,6 +44,8 @@ pub(crate) struct Split<'a> {
 pub(crate) enum Doubt {
     /// The text before the colon may be the beginning of a line that WhatsApp wrote itself.
     Sentence,
+    /// The line is taken for one of WhatsApp's own. The text before the colon may be a person's name.
+    MayBeName,
     /// All messages of the sender begin with the same words and a colon, which may be part of the name.
     Continuation,
 }
@@ -46,9 +59,13 @@ pub(crate) struct Senders {
 }
 
 /// The lines that may be from one name.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 struct Lines {
     count: usize,
+    /// The text of the first of them, as a hash: a chat may have a hundred thousand names.
+    first_text: u64,
+    /// `true` if not all of them have the same text.
+    varied: bool,
     /// Those in which a quotation begins in the name and ends in the text.
     quotations: usize,
     /// Those whose text is one that only WhatsApp writes, directly after a sender's name.
@@ -60,11 +77,14 @@ impl Senders {
     /// messages.
     pub(crate) fn of<'k, 'l>(known: impl Iterator<Item = &'k str>, lines: impl Iterator<Item = &'l str>) -> Self {
         let mut by_name: HashMap<String, Lines> = HashMap::new();
+        let hashes = RandomState::new();
         for line in lines {
             for (name, skip) in name_ends(line).take(2) {
                 let rest = &line[skip..];
-                let lines = by_name.entry(name.to_owned()).or_default();
+                let text = hashes.hash_one(rest);
+                let lines = by_name.entry(name.to_owned()).or_insert(Lines { first_text: text, ..Lines::default() });
                 lines.count += 1;
+                lines.varied |= lines.first_text != text;
                 lines.quotations += usize::from(closes_quotation(name, rest));
                 lines.own_words += usize::from(content::is_own_words(rest));
             }
@@ -72,18 +92,19 @@ impl Senders {
         Self { known: known.map(key).filter(|name| !name.is_empty()).collect(), lines: by_name }
     }
 
-    /// Splits a line. `None` for a line that WhatsApp itself wrote.
-    pub(crate) fn split<'a>(&self, line: &'a str) -> Option<Split<'a>> {
+    /// Finds the author of a line.
+    pub(crate) fn author<'a>(&self, line: &'a str) -> Author<'a> {
         let ends: Vec<(&str, usize)> = name_ends(line).collect();
-        let split = |(name, skip): (&'a str, usize), doubt| Split { name, skip, doubt };
+        let sender = |(name, skip): (&'a str, usize), doubt| Author::Sender(Split { name, skip, doubt });
+        const WHATSAPP: Author<'_> = Author::WhatsApp { may_be_a_person: false };
         if let Some(known) = ends.iter().rev().find(|(name, _)| self.known.contains(&key(name))) {
-            return Some(split(*known, None));
+            return sender(*known, None);
         }
-        let first = *ends.first()?;
+        let Some(first) = ends.first().copied() else { return WHATSAPP };
         let lines = self.lines(first.0);
         // A person whose name has a quotation mark also writes lines that do not close it.
         if lines.quotations == lines.count && closes_quotation(first.0, &line[first.1..]) {
-            return None;
+            return WHATSAPP;
         }
         if let Some(second) = ends.get(1)
             && lines.count >= SAME_CONTINUATIONS
@@ -91,23 +112,24 @@ impl Senders {
             && first.0.len() < second.0.len()
         {
             let proven = self.lines(second.0).own_words > 0;
-            return Some(if proven { split(*second, None) } else { split(first, Some(Doubt::Continuation)) });
+            return if proven { sender(*second, None) } else { sender(first, Some(Doubt::Continuation)) };
         }
-        if lines.count > 1 {
-            return Some(split(first, None));
+        // A person writes different texts under a name, WhatsApp may write the same line again.
+        if lines.varied {
+            return sender(first, None);
         }
         if content::is_group_event(first.0) && first.0.contains(' ') {
-            return None;
+            return Author::WhatsApp { may_be_a_person: true };
         }
         match self.is_sentence(first.0) {
-            true if line.starts_with('\u{200e}') => None,
-            true => Some(split(first, Some(Doubt::Sentence))),
-            false => Some(split(first, None)),
+            true if line.starts_with('\u{200e}') => WHATSAPP,
+            true => sender(first, Some(Doubt::Sentence)),
+            false => sender(first, None),
         }
     }
 
     fn lines(&self, name: &str) -> Lines {
-        self.lines.get(name).copied().unwrap_or_default()
+        self.lines.get(name).cloned().unwrap_or_default()
     }
 
     /// Returns whether the text before a colon may be the beginning of a notice of WhatsApp. Its shape does not prove
@@ -189,9 +211,16 @@ pub(crate) fn first_split(line: &str) -> Option<(&str, usize)> {
 mod tests {
     use super::*;
 
+    fn sender<'a>(senders: &Senders, line: &'a str) -> Option<Split<'a>> {
+        match senders.author(line) {
+            Author::Sender(split) => Some(split),
+            Author::WhatsApp { .. } => None,
+        }
+    }
+
     fn split<'a>(known: &[&'a str], lines: &[&'a str]) -> Vec<Option<&'a str>> {
         let senders = Senders::of(known.iter().copied(), lines.iter().copied());
-        lines.iter().map(|line| senders.split(line).map(|split| split.name)).collect()
+        lines.iter().map(|line| sender(&senders, line).map(|split| split.name)).collect()
     }
 
     #[test]
@@ -209,6 +238,18 @@ mod tests {
             assert_eq!(split(&[], &[line]), [None], "{line}");
             assert_eq!(split(&[], &["Ada: x", "Bo: y", line])[2], None, "{line}");
         }
+    }
+
+    #[test]
+    fn line_of_whatsapp_that_comes_twice_is_no_person() {
+        let line = "Bo hat dich zu einer Gruppe in der Community hinzugefügt: Garten";
+        assert_eq!(split(&[], &[line, "Ada: x", line]), [None, Some("Ada"), None]);
+        // A person writes different texts, whatever the name is.
+        let lines = ["Karl (entfernt verwandt): yes", "Karl (entfernt verwandt): no", "Karl (entfernt verwandt): no"];
+        assert_eq!(split(&[], &lines), [Some("Karl (entfernt verwandt)"); 3]);
+        let twice = ["the zork blip of that group: Garden"; 2];
+        let senders = Senders::of(std::iter::empty(), twice.into_iter());
+        assert_eq!(sender(&senders, twice[0]).unwrap().doubt, Some(Doubt::Sentence));
     }
 
     #[test]
@@ -235,7 +276,7 @@ mod tests {
         let lines = ["Bo: Order: 100 AAPL", "Bo: Order: 200 MSFT", "Bo: Order: 300", "Bo: Order: <Media omitted> soon"];
         let senders = Senders::of(std::iter::empty(), lines.into_iter());
         for line in lines {
-            let split = senders.split(line).unwrap();
+            let split = sender(&senders, line).unwrap();
             assert_eq!((split.name, &line[split.skip..]), ("Bo", &line[4..]));
             assert_eq!(split.doubt, Some(Doubt::Continuation));
         }
@@ -275,14 +316,14 @@ mod tests {
             let lines = [format!("{one}: x"), format!("{one}: y"), format!("{other}: I accept the price")];
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let senders = Senders::of(std::iter::empty(), lines.iter().copied());
-            let split = senders.split(lines[2]).unwrap();
+            let split = sender(&senders, lines[2]).unwrap();
             assert_eq!(
                 (split.name, &lines[2][split.skip..], split.doubt),
                 (other, "I accept the price", Some(Doubt::Sentence))
             );
-            assert_eq!(senders.split(lines[0]).unwrap().doubt, None);
+            assert_eq!(sender(&senders, lines[0]).unwrap().doubt, None);
             // On an iPhone a mark shows that the line is WhatsApp's.
-            assert!(senders.split(&format!("\u{200e}{}", lines[2])).is_none());
+            assert!(sender(&senders, &format!("\u{200e}{}", lines[2])).is_none());
         }
     }
 

@@ -29,7 +29,6 @@ pub enum MailError {
     TooComplex {
         /// The counted element.
         what: &'static str,
-        /// The limit.
         limit: usize,
     },
     /// Serialization failed.
@@ -48,10 +47,7 @@ pub enum PackageError {
     DuplicateNames,
     /// The list of entries exceeds the limit.
     #[error("the zip has more than {limit} entries")]
-    TooManyEntries {
-        /// The limit.
-        limit: u64,
-    },
+    TooManyEntries { limit: u64 },
     /// An entry has a name that leads out of the zip.
     #[error("the name of the entry is not a relative path")]
     Name,

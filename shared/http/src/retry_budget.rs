@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_spreads_the_waits() {
+    fn jitter_varies_the_waits() {
         let wait = |chance| RetryBudget::new(20 * SECOND, 2 * SECOND).next_wait(None, chance);
         assert_eq!((wait(0.0), wait(1.0)), (Some(SECOND), Some(2 * SECOND)));
     }

@@ -98,7 +98,7 @@ pub struct DeadLetter {
     pub body: String,
     /// The function that created it.
     pub stage: Stage,
-    /// The reason.
+    /// The cause, one of a closed list.
     pub reason: Reason,
     /// Details for the operator. No personal data.
     pub detail: String,

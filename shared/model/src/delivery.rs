@@ -68,29 +68,29 @@ pub enum Problem {
     NoManifest,
     /// The manifest lists a mail that the zip does not contain.
     Missing {
-        /// Its name.
+        /// Name of the mail or file in the zip.
         name: String,
     },
     /// The zip contains a mail that the manifest does not list.
     NotListed {
-        /// Its name.
+        /// Name of the mail or file in the zip.
         name: String,
     },
     /// An empty file.
     Empty {
-        /// Its name.
+        /// Name of the mail or file in the zip.
         name: String,
     },
     /// A file cannot be read.
     Unreadable {
-        /// Its name.
+        /// Name of the mail or file in the zip.
         name: String,
-        /// The reason.
+        /// The description of the error.
         why: String,
     },
     /// A mail has the id of another message. Both are filed.
     IdTaken {
-        /// Its name.
+        /// Name of the mail or file in the zip.
         name: String,
     },
 }

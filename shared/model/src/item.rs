@@ -127,9 +127,9 @@ pub struct MailFact {
 /// A header field of a mail.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct MailField {
-    /// Its name.
+    /// Field name, without the colon.
     pub name: String,
-    /// Its value, decoded.
+    /// Field body, decoded.
     pub value: String,
 }
 

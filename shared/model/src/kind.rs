@@ -30,6 +30,37 @@ words! {
     }
 }
 
+impl Kind {
+    /// Returns whether items of this kind change another message, or add to it. An item of an unknown kind is a message of its own.
+    pub fn acts_on_a_message(&self) -> bool {
+        self.class() == Class::Action
+    }
+
+    /// Returns whether items of this kind have a file.
+    pub fn is_media(&self) -> bool {
+        self.class() == Class::Media
+    }
+
+    /// Every kind is listed, so that the compiler asks for the class of a new one.
+    fn class(&self) -> Class {
+        match self {
+            Self::Edit | Self::Delete | Self::Reaction | Self::PollVote => Class::Action,
+            Self::Image | Self::Video | Self::Gif | Self::Audio | Self::Voice | Self::Document | Self::Sticker => {
+                Class::Media
+            }
+            Self::Text | Self::Location | Self::LiveLocation | Self::Contacts | Self::Poll | Self::Call => Class::Other,
+            Self::GroupEvent | Self::System | Self::Business | Self::Unsupported | Self::Other(_) => Class::Other,
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Class {
+    Action,
+    Media,
+    Other,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

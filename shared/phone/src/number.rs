@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     PhoneError, Region,
     lookup_cache::LookupCache,
-    plan::{self, Fit},
+    plan::{self, PlanMatch},
     text::{self, Written},
 };
 
@@ -23,7 +23,7 @@ pub struct PhoneNumber {
 #[derive(Clone, Copy)]
 struct Reading {
     number: PhoneNumber,
-    fit: Fit,
+    fit: PlanMatch,
 }
 
 impl PhoneNumber {
@@ -43,7 +43,9 @@ impl PhoneNumber {
         let written = text::read(text)?;
         let international = international(&written);
         let region = match (&international, default_region) {
-            (Ok(Reading { fit: Fit::Possible, .. }) | Err(_), Some(region)) if !has_international_prefix(&written) => {
+            (Ok(Reading { fit: PlanMatch::Possible, .. }) | Err(_), Some(region))
+                if !has_international_prefix(&written) =>
+            {
                 region
             }
             (Err(_), _) if written.digits.starts_with('0') && !has_international_prefix(&written) => {
@@ -52,7 +54,7 @@ impl PhoneNumber {
             _ => return international.map(|reading| reading.number),
         };
         match (national(&written, region), international) {
-            (Ok(Reading { number, fit: Fit::Valid }), _) | (_, Ok(Reading { number, .. })) => Ok(number),
+            (Ok(Reading { number, fit: PlanMatch::Valid }), _) | (_, Ok(Reading { number, .. })) => Ok(number),
             (national, Err(_)) => national.map(|reading| reading.number),
         }
     }
@@ -74,7 +76,9 @@ impl PhoneNumber {
             (Ok(national), Ok(international)) if national.number == international.number => Ok(national.number),
             // If the region assigns the number and the international reading only has a possible length, the region
             // wins. The reverse does not hold: a cell is meant to be read in the region.
-            (Ok(Reading { number, fit: Fit::Valid }), Ok(Reading { fit: Fit::Possible, .. }) | Err(_)) => Ok(number),
+            (Ok(Reading { number, fit: PlanMatch::Valid }), Ok(Reading { fit: PlanMatch::Possible, .. }) | Err(_)) => {
+                Ok(number)
+            }
             (Ok(_), Ok(_)) => Err(PhoneError::Ambiguous),
             (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => Ok(reading.number),
             (Err(error), Err(_)) => Err(error),
@@ -165,15 +169,15 @@ fn interpret_uncached(digits: &str) -> Result<Reading, PhoneError> {
     let as_written = plan::fit(digits);
     // A number that WhatsApp writes need not be in the plan if the number that it stands for is.
     let other = other_form(digits).and_then(|other| plan::fit(&other).ok());
-    if as_written == Ok(Fit::Valid) || other == Some(Fit::Valid) {
-        return reading(digits, Fit::Valid);
+    if as_written == Ok(PlanMatch::Valid) || other == Some(PlanMatch::Valid) {
+        return reading(digits, PlanMatch::Valid);
     }
     // +44 (0)20 7946 0958: the trunk prefix is dialled at home and is not part of the international number.
     if digits.len() <= 25
         && let Some(dialled) = plan::dialled(digits, None)
-        && plan::fit(&dialled) == Ok(Fit::Valid)
+        && plan::fit(&dialled) == Ok(PlanMatch::Valid)
     {
-        return reading(&dialled, Fit::Valid);
+        return reading(&dialled, PlanMatch::Valid);
     }
     reading(digits, as_written.or_else(|error| other.ok_or(error))?)
 }

@@ -12,7 +12,7 @@ const MAX_DIGITS: usize = 15;
 
 /// The result of matching digits against the numbering plan of their country.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fit {
+pub(crate) enum PlanMatch {
     /// The digits are in an assigned range.
     Valid,
     /// The country uses this length, but our copy of its plan has no range with these digits.
@@ -20,18 +20,18 @@ pub(crate) enum Fit {
 }
 
 /// Matches digits, country code first, against the plan. They are not changed.
-pub(crate) fn fit(digits: &str) -> Result<Fit, PhoneError> {
+pub(crate) fn fit(digits: &str) -> Result<PlanMatch, PhoneError> {
     if digits.len() > MAX_DIGITS {
         return Err(PhoneError::TooLong);
     }
     let (regions, national) = split(digits).ok_or(PhoneError::UnknownCountry)?;
     if regions.iter().any(|region| is_assigned(region, national)) {
-        return Ok(Fit::Valid);
+        return Ok(PlanMatch::Valid);
     }
     let lengths = || regions.iter().flat_map(|region| kinds(region)).flat_map(|kind| kind.possible_length());
     let length = u16::try_from(national.len()).map_err(|_| PhoneError::TooLong)?;
     match (lengths().min(), lengths().max()) {
-        _ if lengths().any(|&possible| possible == length) => Ok(Fit::Possible),
+        _ if lengths().any(|&possible| possible == length) => Ok(PlanMatch::Possible),
         (Some(&shortest), _) if length < shortest => Err(PhoneError::TooShort),
         (_, Some(&longest)) if length > longest => Err(PhoneError::TooLong),
         _ => Err(PhoneError::Length),

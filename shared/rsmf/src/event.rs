@@ -13,8 +13,7 @@ use crate::{
 pub(crate) const CONVERSATION: &str = "c1";
 
 /// An item of an export, read from its stored message.
-pub struct Source<'a> {
-    /// The item.
+pub struct StoredItem<'a> {
     pub captured: &'a Captured,
     /// The key of the stored message in the bucket.
     pub message: &'a str,
@@ -78,9 +77,9 @@ fn membership(item: &Item) -> Option<(EventType, &[Participant])> {
 
 /// Creates the events of an item. `parent` is the id of the event that it replies to or acts on, if that event is in
 /// the same file.
-pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<String>) -> Drafts {
-    let item = &source.captured.item;
-    let described = describe(source.captured);
+pub(crate) fn compose(stored: &StoredItem<'_>, people: &mut People, parent: Option<String>) -> Drafts {
+    let item = &stored.captured.item;
+    let described = describe(stored.captured);
     let (kind, subjects) = membership(item).unwrap_or((event_type(&item.kind), std::slice::from_ref(&item.from)));
     let id = item.id.key().to_string();
     let text = item.text.clone().filter(|text| !text.is_empty());
@@ -105,7 +104,7 @@ pub(crate) fn compose(source: &Source<'_>, people: &mut People, parent: Option<S
         });
     }
     if let Some((first, more)) = events.split_first_mut() {
-        add_facts(first, source, described, is_statement);
+        add_facts(first, stored, described, is_statement);
         for event in more {
             event.note("Archive id", item.id.as_str());
             event.note("Part of the event", id.as_str());
@@ -129,8 +128,8 @@ fn statement_body(described: &Description) -> String {
     }
 }
 
-fn add_facts(event: &mut Event, source: &Source<'_>, described: Description, is_statement: bool) {
-    let item = &source.captured.item;
+fn add_facts(event: &mut Event, stored: &StoredItem<'_>, described: Description, is_statement: bool) {
+    let item = &stored.captured.item;
     if is_statement {
         event.note("Body", "written by the archive; these are not the words of a participant");
     } else {
@@ -153,9 +152,9 @@ fn add_facts(event: &mut Event, source: &Source<'_>, described: Description, is_
     {
         event.note("GPS", format!("{latitude}, {longitude}"));
     }
-    add_not_captured(event, source);
-    attach(event, &source.files);
-    add_evidence(event, source);
+    add_not_captured(event, stored);
+    attach(event, &stored.files);
+    add_evidence(event, stored);
 }
 
 /// Returns the ids of an item. Programs read the archive's id, so it is exact: no characters are replaced.
@@ -165,26 +164,22 @@ pub(crate) fn ids(item: &Item) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// Adds a fact if the capture lacks content.
-fn add_not_captured(event: &mut Event, source: &Source<'_>) {
-    let item = &source.captured.item;
-    let is_media = matches!(
-        item.kind,
-        Kind::Image | Kind::Video | Kind::Gif | Kind::Audio | Kind::Voice | Kind::Document | Kind::Sticker
-    );
-    if is_media && item.files().is_empty() {
+fn add_not_captured(event: &mut Event, stored: &StoredItem<'_>) {
+    let item = &stored.captured.item;
+    if item.kind.is_media() && item.files().is_empty() {
         event.note("Not captured", "the media: the archive has no file for this message");
     }
     if item.kind == Kind::Unsupported {
         event.note("Not captured", "the message: the capture could not read it");
     }
-    if let Some(missing) = missing_files(source) {
+    if let Some(missing) = missing_files(stored) {
         event.note("Not captured", missing);
     }
 }
 
 /// Describes the files of an item that the archive does not have.
-pub(crate) fn missing_files(source: &Source<'_>) -> Option<String> {
-    let (missing, attachments) = (source.missing_files, &source.captured.item.attachments);
+pub(crate) fn missing_files(stored: &StoredItem<'_>) -> Option<String> {
+    let (missing, attachments) = (stored.missing_files, &stored.captured.item.attachments);
     let all = attachments.len();
     if missing == 0 {
         return None;
@@ -209,10 +204,10 @@ pub(crate) fn attach(event: &mut Event, files: &[File]) {
 }
 
 /// Adds the keys and digests of an item's evidence.
-fn add_evidence(event: &mut Event, source: &Source<'_>) {
-    event.note("SHA-256 of the item as captured", Sha256::of(&source.captured.evidence).to_string());
-    event.note("Stored message", source.message);
-    event.note("SHA-256 of the stored message", source.sha256.to_string());
+fn add_evidence(event: &mut Event, stored: &StoredItem<'_>) {
+    event.note("SHA-256 of the item as captured", Sha256::of(&stored.captured.evidence).to_string());
+    event.note("Stored message", stored.message);
+    event.note("SHA-256 of the stored message", stored.sha256.to_string());
 }
 
 /// Sets the direction, which RSMF defines relative to the custodian of the conversation.

@@ -4,7 +4,7 @@ use message::write::{describe, display_name, one_line};
 use model::{DeletionScope, Item, Kind, Sha256};
 
 use crate::{
-    event::{Drafts, Source, attach, ids, missing_files},
+    event::{Drafts, StoredItem, attach, ids, missing_files},
     format::{Edit, Event, Reaction},
     people::People,
     text::quoted,
@@ -14,20 +14,20 @@ use crate::{
 const MAX_REACTION_CHARS: usize = 30;
 
 /// Folds an item into the first of the drafted events.
-pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People) {
+pub(crate) fn fold(drafts: &mut Drafts, stored: &StoredItem<'_>, people: &mut People) {
     let Drafts { events, is_statement } = drafts;
     let Some(event) = events.first_mut() else { return };
-    let item = &source.captured.item;
+    let item = &stored.captured.item;
     let actor = people.id(&item.from);
     match item.kind {
-        Kind::Edit => add_edit(event, is_statement, source, actor),
+        Kind::Edit => add_edit(event, is_statement, stored, actor),
         // A message that one person has deleted for themselves still exists for the others.
         Kind::Delete => event.deleted |= !is_for_one_person(item),
-        Kind::Reaction => set_reaction(event, source, actor),
+        Kind::Reaction => set_reaction(event, stored, actor),
         _ => {}
     }
-    attach(event, &source.files);
-    let described = describe(source.captured);
+    attach(event, &stored.files);
+    let described = describe(stored.captured);
     let (time, by) = (item.message_time, display_name(&item.from));
     let mut value = format!("{time} by {}", quoted(&by));
     // The text of an edit becomes the event's own.
@@ -46,17 +46,17 @@ pub(crate) fn fold(drafts: &mut Drafts, source: &Source<'_>, people: &mut People
     for (name, fact) in described.details.iter().filter(|(name, _)| name != "Kind") {
         value.push_str(&format!("\n{name}: {fact}"));
     }
-    if let Some(missing) = missing_files(source) {
+    if let Some(missing) = missing_files(stored) {
         value.push_str("\nNot captured: ");
         value.push_str(&missing);
     }
     for (name, id) in ids(item) {
         value.push_str(&format!("\n{name}: {id}"));
     }
-    let evidence = Sha256::of(&source.captured.evidence);
+    let evidence = Sha256::of(&stored.captured.evidence);
     value.push_str(&format!(
         "\nSHA-256 of the item as captured: {evidence}\nStored message: {}\nSHA-256 of the stored message: {}",
-        source.message, source.sha256
+        stored.message, stored.sha256
     ));
     event.note(described.title, value);
 }
@@ -65,8 +65,8 @@ fn is_for_one_person(item: &Item) -> bool {
     item.deletion.as_ref().and_then(|deletion| deletion.scope.as_ref()) == Some(&DeletionScope::Me)
 }
 
-fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, participant: String) {
-    let item = &source.captured.item;
+fn add_edit(event: &mut Event, is_statement: &mut bool, stored: &StoredItem<'_>, participant: String) {
+    let item = &stored.captured.item;
     let quoted = item.target.as_ref().and_then(|target| target.text.clone()).filter(|text| !text.is_empty());
     let body = (!*is_statement && !event.body.is_empty()).then(|| event.body.clone());
     let new = item.text.clone().filter(|text| !text.is_empty());
@@ -91,8 +91,8 @@ fn add_edit(event: &mut Event, is_statement: &mut bool, source: &Source<'_>, par
 
 /// Sets a person's reaction. A person has one reaction on a message: a new one replaces it, an empty one removes it.
 /// One that was not captured changes nothing.
-fn set_reaction(event: &mut Event, source: &Source<'_>, participant: String) {
-    let Some(reaction) = &source.captured.item.reaction else { return };
+fn set_reaction(event: &mut Event, stored: &StoredItem<'_>, participant: String) {
+    let Some(reaction) = &stored.captured.item.reaction else { return };
     for reaction in &mut event.reactions {
         reaction.participants.retain(|earlier| *earlier != participant);
     }

@@ -22,6 +22,6 @@ mod plan;
 mod text;
 
 pub use conversation::{conversation, is_channel};
-pub use event::{File, Source};
+pub use event::{File, StoredItem};
 pub use package::{Finished, Package, PackageError, Slice};
-pub use plan::{Limits, PlannedFile, Record, Unit, plan};
+pub use plan::{EventWithFolded, Limits, PlannedFile, Record, plan};

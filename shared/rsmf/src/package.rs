@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipWriter, result::ZipError, write::SimpleFileOptio
 
 use crate::{
     conversation::{captured_user, is_channel},
-    event::{self, CONVERSATION, File, Source},
+    event::{self, CONVERSATION, File, StoredItem},
     fold::fold,
     format::{Conversation, Custom, Event, EventType, VERSION},
     mail,
@@ -52,7 +52,6 @@ pub enum PackageError {
 /// The part of a conversation that a file contains.
 #[derive(Debug, Clone, Copy)]
 pub struct Slice {
-    /// The conversation.
     pub conversation: Sha256,
     /// The day in UTC.
     pub day: Date,
@@ -184,12 +183,12 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
     ///
     /// # Errors
     /// [`PackageError`].
-    pub fn add(&mut self, source: &Source<'_>, folded: &[Source<'_>]) -> Result<(), PackageError> {
-        let item = &source.captured.item;
+    pub fn add(&mut self, stored: &StoredItem<'_>, folded: &[StoredItem<'_>]) -> Result<(), PackageError> {
+        let item = &stored.captured.item;
         let sender = self.people.number(&item.from);
         let captured = captured_user(item).map(|user| self.people.number(user));
         let head = self.head.get_or_insert_with(|| ConversationHead {
-            display: describe(source.captured).chat,
+            display: describe(stored.captured).chat,
             chat_id: one_line(&item.chat.id, 256),
             channel: is_channel(item),
             sender,
@@ -211,7 +210,7 @@ impl<Z: Read + Write + Seek, S: Read + Write + Seek> Package<Z, S> {
             head.other_captured.push(other);
         }
         let parent = message::write::referred(item).and_then(|identity| self.ids.get(&identity).cloned().flatten());
-        let mut drafts = event::compose(source, &mut self.people, parent);
+        let mut drafts = event::compose(stored, &mut self.people, parent);
         for action in folded {
             fold(&mut drafts, action, &mut self.people);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use message::write::{identity, referred};
-use model::{Captured, Kind, Sha256};
+use model::{Captured, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::{conversation::conversation, event::events_of};
@@ -14,7 +14,6 @@ use crate::{conversation::conversation, event::events_of};
 pub struct Record {
     /// The hash of the item's id.
     pub key: Sha256,
-    /// The conversation.
     pub conversation: Sha256,
     /// Time at which the item was sent.
     pub time: Timestamp,
@@ -49,7 +48,7 @@ impl Record {
             line: item.upload.as_ref().and_then(|_| export_line(&captured.evidence)),
             identity: identity(item),
             refers_to: referred(item),
-            is_action: matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote),
+            is_action: item.kind.acts_on_a_message(),
             events: events_of(item),
             bytes,
         }
@@ -80,7 +79,6 @@ impl Default for Limits {
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// The conversation.
     pub conversation: Sha256,
     /// The day in UTC.
     pub day: Date,
@@ -89,13 +87,12 @@ pub struct PlannedFile {
     /// The number of files of the conversation's day.
     pub parts: u32,
     /// Ordered by time, then as the source ordered them.
-    pub units: Vec<Unit>,
+    pub units: Vec<EventWithFolded>,
 }
 
 /// An item that becomes an event, and the items that are folded into it, as indexes of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// The item.
+pub struct EventWithFolded {
     pub item: usize,
     /// Edits, deletions, reactions and votes, ordered as the units are.
     pub folded: Vec<usize>,
@@ -154,7 +151,7 @@ pub fn plan(records: &[&Record], limits: Limits) -> Vec<PlannedFile> {
         let unit_events = record.events.saturating_add(u32::try_from(folded.len()).unwrap_or(u32::MAX));
         let unit_bytes = record.bytes.saturating_add(folded_bytes);
         let day = record.time.to_zoned(TimeZone::UTC).date();
-        let unit = Unit { item: at, folded };
+        let unit = EventWithFolded { item: at, folded };
         match files.last_mut().filter(|file| file.conversation == record.conversation && file.day == day) {
             Some(file) if events + unit_events <= limits.events && bytes + unit_bytes <= limits.bytes => {
                 file.units.push(unit);

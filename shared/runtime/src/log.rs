@@ -2,7 +2,10 @@
 
 use std::{panic, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    filter::Targets, fmt::format::FmtSpan, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{VariableError, Variables};
 
@@ -47,18 +50,18 @@ impl LogLevel {
         variables.with_default("LOG_LEVEL", "error, warn, info or debug", Self::Info)
     }
 
-    fn as_str(self) -> &'static str {
+    fn filter(self) -> LevelFilter {
         match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
         }
     }
 }
 
-/// Our own crates that log; `tests/structure` compares the list with the workspace. A directive applies to every target that
-/// begins with it, so the modules of `aws` are named one by one: `aws` alone would also enable the AWS SDKs.
+/// Our own crates that log; `tests/structure` compares the list with the workspace. A filter applies to every target that
+/// begins with its name, so the modules of `aws` are named one by one: `aws` alone would also enable the AWS SDKs.
 const OWN: &[&str] = &[
     "aws::config",
     "aws::s3",
@@ -82,15 +85,20 @@ const OWN: &[&str] = &[
 /// the log, and so addresses, texts and tokens. `lambda_runtime` is allowed at `info` because of its span, which
 /// contains the request id.
 pub fn start_log(level: LogLevel) {
-    let own = OWN.iter().map(|name| format!("{name}={}", level.as_str()));
-    let directives: Vec<_> = ["error".to_owned(), "lambda_runtime=info".to_owned()].into_iter().chain(own).collect();
+    // Not `EnvFilter`, which parses text with regular expressions at each start.
+    let targets = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("lambda_runtime", LevelFilter::INFO)
+        .with_targets(OWN.iter().map(|name| (*name, level.filter())));
     let started = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(true)
         .with_span_events(FmtSpan::NONE)
-        .with_env_filter(EnvFilter::new(directives.join(",")))
+        .with_max_level(LevelFilter::TRACE)
+        .finish()
+        .with(targets)
         .try_init();
     if started.is_err() {
         tracing::debug!("the log was started already");

@@ -1,4 +1,4 @@
-//! The benchmark's items: the same generated items for all contenders, in memory.
+//! The benchmark's items: the same generated items for all implementations, in memory.
 
 use anyhow::Context;
 use model::{ConvertTask, ItemId, TASK_VERSION};

@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::{
     corpus::{Lot, Sample},
-    measure::{Contender, Work, cpu_time},
+    measure::{Implementation, Work, cpu_time},
 };
 
 /// The work of the floor.
@@ -52,7 +52,7 @@ fn encode(bytes: &[u8], space: &mut Vec<u8>) -> anyhow::Result<usize> {
     Ok(black_box(STANDARD.encode_slice(bytes, space)?))
 }
 
-impl Contender for Floor {
+impl Implementation for Floor {
     fn name(&self) -> &'static str {
         match self {
             Self::OneHash => "floor",

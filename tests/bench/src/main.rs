@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 struct Options {
     /// The parts to measure; all if none is given.
     parts: Vec<Part>,
-    /// Number of rounds in which the contenders take turns.
+    /// Number of rounds in which the implementations take turns.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// Length of a turn in milliseconds.

@@ -1,4 +1,4 @@
-//! Measurement of contenders in turns.
+//! Measurement of implementations in turns.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Work {
 }
 
 /// A measured implementation.
-pub trait Contender {
+pub trait Implementation {
     /// The name in tables.
     fn name(&self) -> &'static str;
 
@@ -45,10 +45,10 @@ pub fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The time of one contender, round by round.
+/// The time of one implementation, round by round.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Name of the contender.
+    /// Name of the implementation.
     pub name: &'static str,
     /// Seconds for the whole lot once; one entry a round.
     pub seconds: Vec<f64>,
@@ -86,30 +86,30 @@ impl Series {
     }
 }
 
-/// Lets all contenders work in turns. A turn takes about `turn`, or one lot if that is longer; the first contender
+/// Lets all implementations work in turns. A turn takes about `turn`, or one lot if that is longer; the first implementation
 /// changes from round to round.
 ///
 /// # Errors
-/// A contender fails.
+/// An implementation fails.
 pub fn interleave(
-    contenders: &mut [Box<dyn Contender>],
+    implementations: &mut [Box<dyn Implementation>],
     (work, lot): (Work, &Lot),
     rounds: usize,
     turn: Duration,
 ) -> anyhow::Result<Vec<Series>> {
-    let mut all = Vec::with_capacity(contenders.len());
-    let mut times = Vec::with_capacity(contenders.len());
-    for contender in &mut *contenders {
+    let mut all = Vec::with_capacity(implementations.len());
+    let mut times = Vec::with_capacity(implementations.len());
+    for implementation in &mut *implementations {
         // The first lot warms up, the second one determines the number of lots in a turn.
-        contender.run(work, lot, 1)?;
-        let once = contender.run(work, lot, 1)?.max(Duration::from_nanos(1));
+        implementation.run(work, lot, 1)?;
+        let once = implementation.run(work, lot, 1)?.max(Duration::from_nanos(1));
         times.push(u32::try_from((turn.as_nanos() / once.as_nanos()).clamp(1, 1_000_000)).unwrap_or(1));
-        all.push(Series { name: contender.name(), seconds: Vec::with_capacity(rounds) });
+        all.push(Series { name: implementation.name(), seconds: Vec::with_capacity(rounds) });
     }
     for round in 0..rounds {
-        for place in 0..contenders.len() {
-            let whose = (round + place) % contenders.len();
-            let took = contenders[whose].run(work, lot, times[whose])?;
+        for place in 0..implementations.len() {
+            let whose = (round + place) % implementations.len();
+            let took = implementations[whose].run(work, lot, times[whose])?;
             all[whose].seconds.push(took.as_secs_f64() / f64::from(times[whose]));
         }
     }

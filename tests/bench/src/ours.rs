@@ -1,11 +1,11 @@
-//! The system as a contender.
+//! The system as an implementation.
 
 use std::{hint::black_box, time::Duration};
 
 use crate::{
     corpus::{Lot, Sample},
     item_work::{convert, import},
-    measure::{Contender, Work, cpu_time},
+    measure::{Implementation, Work, cpu_time},
 };
 
 /// Does one item's work. The compiler must treat the result as used.
@@ -26,7 +26,7 @@ pub fn work(work: Work, sample: &Sample) -> anyhow::Result<()> {
 
 pub struct Ours;
 
-impl Contender for Ours {
+impl Implementation for Ours {
     fn name(&self) -> &'static str {
         "ours"
     }

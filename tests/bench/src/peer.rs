@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     corpus::{Lot, Sample},
-    measure::{Contender, Work},
+    measure::{Implementation, Work},
 };
 
 const PROGRAM: &str = include_str!("../peer.py");
@@ -153,7 +153,7 @@ fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a temporary directory's path is not UTF-8")
 }
 
-impl Contender for Python {
+impl Implementation for Python {
     fn name(&self) -> &'static str {
         "Python"
     }

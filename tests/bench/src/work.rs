@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     corpus::{self, Lot},
     floor::Floor,
-    measure::{Contender, Series, Spread, Work, interleave},
+    measure::{Implementation, Series, Spread, Work, interleave},
     ours::Ours,
     peer::Python,
     plot::{Bar, bars},
@@ -36,7 +36,7 @@ struct Line {
 /// Measures one kind of work, draws the picture, and returns the section's text.
 ///
 /// # Errors
-/// A contender fails.
+/// An implementation fails.
 pub fn measure(
     work: Work,
     interpreter: &Path,
@@ -46,12 +46,12 @@ pub fn measure(
     let mut lines = Vec::new();
     for name in LOTS {
         let lot = corpus::lot(name)?;
-        let mut contenders: Vec<Box<dyn Contender>> =
+        let mut implementations: Vec<Box<dyn Implementation>> =
             vec![Box::new(Ours), Box::new(Python::start(interpreter)?), Box::new(Floor::OneHash)];
         if work == Work::Convert {
-            contenders.push(Box::new(Floor::TwoHashes));
+            implementations.push(Box::new(Floor::TwoHashes));
         }
-        let series = interleave(&mut contenders, (work, &lot), rounds, turn)?;
+        let series = interleave(&mut implementations, (work, &lot), rounds, turn)?;
         let python_peak = Python::start(interpreter)?.memory(work, &lot)?;
         lines.push(Line { memory: memory(work, name)?, series, lot, python_peak });
     }

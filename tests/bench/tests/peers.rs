@@ -6,7 +6,7 @@ use anyhow::Context;
 use bench::{
     corpus,
     floor::Floor,
-    measure::{Contender, Work, interleave},
+    measure::{Implementation, Work, interleave},
     ours::Ours,
     peer::{Python, interpreter},
 };
@@ -16,16 +16,16 @@ use pretty_assertions::assert_eq;
 use serde_json::Value;
 
 #[test]
-fn contenders_run_in_turns() -> anyhow::Result<()> {
+fn implementations_run_alternately() -> anyhow::Result<()> {
     let lot = corpus::lot("tiny")?;
     for work in [Work::Convert, Work::Import] {
-        let mut contenders: Vec<Box<dyn Contender>> = vec![
+        let mut implementations: Vec<Box<dyn Implementation>> = vec![
             Box::new(Ours),
             Box::new(Python::start(&interpreter())?),
             Box::new(Floor::OneHash),
             Box::new(Floor::TwoHashes),
         ];
-        let series = interleave(&mut contenders, (work, &lot), 2, Duration::ZERO)?;
+        let series = interleave(&mut implementations, (work, &lot), 2, Duration::ZERO)?;
         let rounds: Vec<_> = series.iter().map(|series| (series.name, series.seconds.len())).collect();
         assert_eq!(rounds, [("ours", 2), ("Python", 2), ("floor", 2), ("floor, two hashes", 2)]);
         assert!(series.iter().flat_map(|series| &series.seconds).all(|seconds| *seconds > 0.0));

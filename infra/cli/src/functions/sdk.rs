@@ -45,7 +45,7 @@ impl Functions {
     /// Invokes a function once and waits for its response.
     ///
     /// # Errors
-    /// [`FunctionError`]. After [`FunctionError::Lost`] the function may be running.
+    /// [`FunctionError`]. After [`FunctionError::OutcomeUnknown`] the function may be running.
     pub async fn invoke(&self, name: &str, event: &Value) -> Result<Vec<u8>, FunctionError> {
         let invoke = self.invoking.invoke().function_name(name).payload(Blob::new(event.to_string()));
         let response = invoke.send().await.map_err(|error| request_error("an invocation", name, &error))?;
@@ -98,9 +98,16 @@ where
     match error.code() {
         Some("ResourceNotFoundException") => FunctionError::Missing(name),
         Some("TooManyRequestsException") => FunctionError::Busy(name),
-        _ if is_transient => FunctionError::Lost { operation, name, problem },
+        _ if is_not_sent(error) => FunctionError::NotSent { operation, name, problem },
+        _ if is_transient => FunctionError::OutcomeUnknown { operation, name, problem },
         _ => FunctionError::Rejected { operation, name, problem },
     }
+}
+
+/// Returns whether a request certainly had no effect: it could not be created, for example without credentials, or was throttled.
+fn is_not_sent<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let is_throttled = || error.raw_response().is_some_and(|response| response.status().as_u16() == 429);
+    matches!(error, SdkError::ConstructionFailure(_)) || is_throttled()
 }
 
 /// Reads a schedule.

@@ -14,9 +14,12 @@ pub enum FunctionError {
     Busy(String),
     #[error("Lambda rejected {operation} of {name}: {problem}")]
     Rejected { operation: &'static str, name: String, problem: String },
-    /// The response was lost; the function may be running.
-    #[error("no response from Lambda to {operation} of {name}: {problem}")]
-    Lost { operation: &'static str, name: String, problem: String },
+    /// Lambda did not start the request.
+    #[error("Lambda did not accept {operation} of {name}: {problem}. Try again")]
+    NotSent { operation: &'static str, name: String, problem: String },
+    /// There is no response, or a server error: the function may be running.
+    #[error("no result from Lambda for {operation} of {name}: {problem}")]
+    OutcomeUnknown { operation: &'static str, name: String, problem: String },
     /// This build has no Lambda client.
     #[error("{}", crate::NO_STACKS)]
     NotBuilt,

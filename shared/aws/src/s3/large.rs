@@ -20,7 +20,6 @@ use crate::s3::{
 
 /// An object to write in parts.
 pub struct PutLarge<'a> {
-    /// The key.
     pub key: &'a str,
     /// Its media type.
     pub content_type: &'a str,

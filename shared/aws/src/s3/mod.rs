@@ -46,14 +46,7 @@ pub enum StoreError {
     },
     /// The object is larger than the limit of the reader.
     #[error("{key} has {bytes} bytes and exceeds the limit of {limit} bytes")]
-    TooLarge {
-        /// The key.
-        key: String,
-        /// Its size.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
+    TooLarge { key: String, bytes: u64, limit: u64 },
 }
 
 /// An object that was read.
@@ -81,7 +74,6 @@ impl ETag {
 /// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The key.
     pub key: String,
     /// Time of the write, to the second.
     pub last_modified: Timestamp,
@@ -135,7 +127,6 @@ pub enum Changed {
 
 /// An object to write.
 pub struct Put<'a> {
-    /// The key.
     pub key: &'a str,
     /// The content.
     pub bytes: Bytes,

@@ -47,7 +47,7 @@ fn entries_are_listed_in_order_and_read_one_by_one() {
 }
 
 #[test]
-fn bomb_is_not_inflated_beyond_the_limit() {
+fn zip_entry_is_not_decompressed_beyond_the_limit() {
     let mut package = open(pack(&[("a.eml", &vec![0; 64 << 20])])).unwrap();
     assert_eq!(package.read(0, 1 << 20), Err(PackageError::TooLarge { limit: 1 << 20 }));
 }

@@ -166,7 +166,7 @@ fn user_map_row_counts_for_messages_of_its_period() {
 }
 
 #[test]
-fn account_without_mailbox_is_distinguished_from_an_unknown_address() {
+fn account_without_mailbox_differs_from_an_unknown_address() {
     let map = UserMap::parse(b"Phone,Mail\n+4520123456,unlicensed@example.com\n", None).unwrap();
     let group =
         [person("+4520123456", "bob@example.com"), person("", "unlicensed@example.com"), person("", "no@example.com")];

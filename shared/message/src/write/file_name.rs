@@ -46,12 +46,7 @@ pub(crate) fn of_attachment(attachment: &Attachment, media_type: &str, kind: &Ki
             None => name,
         },
         None => {
-            let stem = match kind {
-                Kind::Image | Kind::Video | Kind::Gif | Kind::Audio | Kind::Voice | Kind::Document | Kind::Sticker => {
-                    kind.as_str()
-                }
-                _ => "attachment",
-            };
+            let stem = if kind.is_media() { kind.as_str() } else { "attachment" };
             format!("{stem}-{number}.{}", extension(media_type).unwrap_or("bin"))
         }
     }

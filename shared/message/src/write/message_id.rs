@@ -52,7 +52,7 @@ pub(crate) fn replied_to(item: &Item, domain: &str) -> Option<String> {
 /// without another participant being named, was the sender's. The sender of a quoted message is never inferred: in a
 /// chat of two, either may have written it.
 pub fn referred(item: &Item) -> Option<Sha256> {
-    let acts = matches!(item.kind, Kind::Edit | Kind::Delete | Kind::Reaction | Kind::PollVote);
+    let acts = item.kind.acts_on_a_message();
     let message = if acts { item.target.as_ref() } else { item.quoted.as_ref() }?;
     let key = item
         .webhook

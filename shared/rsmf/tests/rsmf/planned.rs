@@ -222,7 +222,7 @@ fn upload_of_a_chat_of_two_is_one_conversation() {
 }
 
 #[test]
-fn notice_in_a_chat_of_two_is_in_the_conversation_of_its_messages() {
+fn notice_in_a_chat_of_two_joins_its_conversation() {
     let whatsapp = json!({"name": "WhatsApp"});
     let notice = |number: u32, from: &Value, to: Value| {
         let mut json = item_json(number, "system", from, &to);

@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 
 use mail_parser::{MessageParser, MimeHeaders};
 use model::{Captured, Sha256};
-use rsmf::{Finished, Limits, Package, PlannedFile, Record, Slice, Source, plan};
+use rsmf::{Finished, Limits, Package, PlannedFile, Record, Slice, StoredItem, plan};
 use serde_json::{Value, json};
 use zip::ZipArchive;
 
@@ -107,7 +107,13 @@ fn write(items: &[Item], planned: PlannedFile) -> Written {
                 files.extend(package.end_file());
             }
             let sha256 = Sha256::of(item.captured.item.id.as_str().as_bytes());
-            Source { captured: &item.captured, message: "mime/0.eml", sha256, files, missing_files: item.missing_files }
+            StoredItem {
+                captured: &item.captured,
+                message: "mime/0.eml",
+                sha256,
+                files,
+                missing_files: item.missing_files,
+            }
         };
         let first = source(unit.item);
         let folded: Vec<_> = unit.folded.iter().map(|&at| source(at)).collect();

@@ -178,7 +178,6 @@ pub struct StoredMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAttachment {
     pub(crate) id: String,
-    /// Its name.
     pub name: String,
     /// Its media type.
     pub content_type: String,

@@ -1,4 +1,4 @@
-//! Checks doc comments: their summaries, and that none has code, which no test would run.
+//! Checks doc comments (their summaries, and that none has code, which no test would run) and the length of names.
 
 use std::{fs, path::Path};
 
@@ -67,4 +67,17 @@ fn doc_comment_has_no_code_that_no_test_runs() {
         is_open && !["text", "sh"].contains(&language)
     });
     assert!(found.is_empty(), "show the code in a test, or name the language text or sh:\n{}", found.join("\n"));
+}
+
+/// Maximum length of the name of a function. The longest ones are tests.
+const MAX_NAME_CHARS: usize = 60;
+
+#[test]
+fn name_of_a_function_has_at_most_60_characters() {
+    let found = found(|_, line| {
+        let name = line.split_once("fn ").map(|(_, rest)| rest.split(['(', '<']).next().unwrap_or_default());
+        let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        name.filter(is_name).is_some_and(|name| name.len() > MAX_NAME_CHARS)
+    });
+    assert!(found.is_empty(), "shorten the names:\n{}", found.join("\n"));
 }

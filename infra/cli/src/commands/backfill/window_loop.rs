@@ -32,7 +32,7 @@ impl From<FunctionError> for BackfillError {
 
 fn advice(error: &FunctionError) -> &'static str {
     match error {
-        FunctionError::Lost { .. } => {
+        FunctionError::OutcomeUnknown { .. } => {
             ". It may be running, and is not invoked again automatically. Run the window again: items that are filed already are \
              skipped"
         }
@@ -42,6 +42,7 @@ fn advice(error: &FunctionError) -> &'static str {
         FunctionError::Missing(_)
         | FunctionError::Busy(_)
         | FunctionError::Rejected { .. }
+        | FunctionError::NotSent { .. }
         | FunctionError::NotBuilt => "",
     }
 }

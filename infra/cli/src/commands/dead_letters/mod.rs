@@ -53,7 +53,7 @@ enum DeadLettersCommand {
     Show(ShowArguments),
     /// Send dead letters back to the queue that they came from, once the cause is fixed
     #[command(after_help = format!("A dead letter is deleted only when its copy is confirmed to be on its queue. The command can be \
-        interrupted at any time and run again:\nan item is filed only in the mailboxes that lack it.\nExamples:\n  \
+        interrupted at any time and run again: an item is filed only in the mailboxes that lack it.\nExamples:\n  \
         archiver dead-letters replay --reason unmapped\n  \
         archiver dead-letters replay --item WA-7c1e0b52 --max-item-bytes 20000000 --yes\n{EXIT_CODES}"))]
     Replay(ReplayArguments),

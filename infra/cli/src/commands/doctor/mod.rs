@@ -1,10 +1,10 @@
 //! `archiver doctor`: checks the configuration, from the deployment to a mailbox. Changes nothing.
 
-mod archive;
 mod bucket;
 mod expiry;
 mod finding;
 mod imap;
+mod item_source;
 mod mail;
 mod mailbox_check;
 mod permissions;
@@ -113,7 +113,7 @@ async fn run_checks(
             }
         }
         Ok(settings) => {
-            for finding in archive::check(connection, settings).await {
+            for finding in item_source::check(connection, settings).await {
                 findings.add(finding)?;
             }
         }

@@ -11,7 +11,7 @@ use message::{
     write::{EVIDENCE_NAME, attached_cards},
 };
 use model::{Captured, Kind, Sha256};
-use rsmf::{File, Limits, Package, PlannedFile, Record, Slice, Source, Unit, plan};
+use rsmf::{EventWithFolded, File, Limits, Package, PlannedFile, Record, Slice, StoredItem, plan};
 use runtime::MemoryBudget;
 use tokio::sync::OwnedSemaphorePermit;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
@@ -145,8 +145,8 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn source(&self) -> Source<'_> {
-        Source {
+    fn stored_item(&self) -> StoredItem<'_> {
+        StoredItem {
             captured: &self.captured,
             message: &self.message.key,
             sha256: self.message.sha256,
@@ -173,11 +173,11 @@ impl<'a> FileWriter<'a> {
                 folded.extend(self.next(&mut messages, &mut package).await?);
             }
             items += folded.len() + usize::from(first.is_some());
-            let sources: Vec<_> = folded.iter().map(Prepared::source).collect();
+            let stored: Vec<_> = folded.iter().map(Prepared::stored_item).collect();
             match &first {
-                Some(first) => package.add(&first.source(), &sources)?,
+                Some(first) => package.add(&first.stored_item(), &stored)?,
                 // The message is lost, so the items that act on it become separate events.
-                None => sources.iter().try_for_each(|source| package.add(source, &[]))?,
+                None => stored.iter().try_for_each(|item| package.add(item, &[]))?,
             }
         }
         if items == 0 {
@@ -236,7 +236,7 @@ impl<'a> FileWriter<'a> {
 
     /// Reads the messages of units in order and ahead. Memory is acquired in the same order, so that a message never
     /// waits for the memory of a later one.
-    fn messages<'u>(&self, units: &'u [Unit]) -> impl Stream<Item = Read> + use<'a, 'u> {
+    fn messages<'u>(&self, units: &'u [EventWithFolded]) -> impl Stream<Item = Read> + use<'a, 'u> {
         let (store, items, budget) = (self.store, self.items, MemoryBudget::of_kib(stored::MEMORY_KIB));
         let order = units.iter().flat_map(|unit| std::iter::once(unit.item).chain(unit.folded.iter().copied()));
         stream::iter(order)

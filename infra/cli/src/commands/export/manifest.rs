@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 use jiff::Timestamp;
 use model::{Sha256, keys};
-use rsmf::Unit;
+use rsmf::EventWithFolded;
 use serde::Serialize;
 
 use super::{
@@ -314,7 +314,12 @@ fn write_items(
     Ok(())
 }
 
-fn write_unit(out: &mut dyn Write, unit: &Unit, items: &[SurveyedItem], file: &FinishedFile) -> io::Result<()> {
+fn write_unit(
+    out: &mut dyn Write,
+    unit: &EventWithFolded,
+    items: &[SurveyedItem],
+    file: &FinishedFile,
+) -> io::Result<()> {
     let first = &items[unit.item];
     let event = first.record.key.short_hex();
     for (at, is_event) in std::iter::once((unit.item, true)).chain(unit.folded.iter().map(|&at| (at, false))) {

@@ -117,7 +117,7 @@ const CONCURRENT_MESSAGES: usize = 16;
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Result for a listed item.
-enum Found {
+enum ListedItemState {
     Outside,
     /// In the window, in a chat that the request does not name.
     OtherChat(Box<Captured>),
@@ -262,19 +262,19 @@ impl Survey {
 
     fn add(
         &mut self,
-        found: Found,
+        found: ListedItemState,
         chats: &mut HashMap<Sha256, Chat>,
         related: &mut RelatedChats,
         items: &mut ItemWriter,
     ) -> anyhow::Result<()> {
         match found {
-            Found::Outside => self.counts.outside += 1,
-            Found::OtherChat(captured) => {
+            ListedItemState::Outside => self.counts.outside += 1,
+            ListedItemState::OtherChat(captured) => {
                 self.counts.outside += 1;
                 related.add_other(&captured.item);
             }
-            Found::NotExported(not_exported) => self.not_exported.push(not_exported),
-            Found::Item(found) => {
+            ListedItemState::NotExported(not_exported) => self.not_exported.push(not_exported),
+            ListedItemState::Item(found) => {
                 let (item, captured) = *found;
                 if !self.request.chats.is_empty() {
                     related.add_exported(&captured.item);
@@ -339,10 +339,16 @@ async fn inspect(
     request: &Request,
     run: &RunId,
     Located { listed, place }: Located,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<ListedItemState> {
     let key = ItemHash::of(&listed.item).hex();
     let not_exported = |reason, dead_letter| {
-        Found::NotExported(NotExported { item: listed.name(), key, run: Some(run.clone()), reason, dead_letter })
+        ListedItemState::NotExported(NotExported {
+            item: listed.name(),
+            key,
+            run: Some(run.clone()),
+            reason,
+            dead_letter,
+        })
     };
     // Without the message its time of sending is unknown, but it was sent before it was received.
     let received_before = listed.archived_at().is_some_and(|archived| archived < request.from);
@@ -351,17 +357,17 @@ async fn inspect(
     let named = mailbox.is_none_or(|mailbox| outcome.as_deref().is_some_and(|outcome| names(outcome, mailbox)));
     let decided = outcome.as_deref().is_some_and(Outcome::is_complete);
     if !named && decided {
-        return Ok(Found::Outside);
+        return Ok(ListedItemState::Outside);
     }
     let message = match place {
         Place::Message(message, _) => message,
-        Place::None(..) if received_before => return Ok(Found::Outside),
+        Place::None(..) if received_before => return Ok(ListedItemState::Outside),
         Place::None(reason, dead_letter, _) => return Ok(not_exported(reason, dead_letter)),
     };
     let permit = budget.acquire(stored::memory(message.bytes)).await;
     let captured = match message.read(store).await {
         Ok(stored) => stored.captured,
-        Err(Unreadable::NotExported(_)) if received_before => return Ok(Found::Outside),
+        Err(Unreadable::NotExported(_)) if received_before => return Ok(ListedItemState::Outside),
         Err(Unreadable::NotExported(reason)) => return Ok(not_exported(reason, None)),
         Err(Unreadable::Bucket(error)) => return Err(error).context("reading a stored message failed"),
     };
@@ -369,17 +375,17 @@ async fn inspect(
     let item = &captured.item;
     let inside = request.from <= item.message_time && item.message_time < request.to;
     if !inside {
-        return Ok(Found::Outside);
+        return Ok(ListedItemState::Outside);
     }
     if !request.chats.is_empty() && !request.chats.contains(&item.chat.id) {
-        return Ok(Found::OtherChat(Box::new(captured)));
+        return Ok(ListedItemState::OtherChat(Box::new(captured)));
     }
     let is_mailbox = |email: &String| mailbox.is_some_and(|mailbox| mailbox.eq_ignore_ascii_case(email.trim()));
     if !named && !item.participants().any(|participant| participant.email.as_ref().is_some_and(is_mailbox)) {
         return Ok(not_exported(NotExportedReason::MailboxUndecided, None));
     }
     let record = Record::of(&captured, message.bytes);
-    Ok(Found::Item(Box::new((SurveyedItem { record, message }, captured))))
+    Ok(ListedItemState::Item(Box::new((SurveyedItem { record, message }, captured))))
 }
 
 /// Returns whether an outcome names the mailbox: the mailbox has a copy, or should have one.

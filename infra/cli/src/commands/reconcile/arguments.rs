@@ -26,7 +26,7 @@ pub struct ReconcileArguments {
     /// keys and ids of incidents are printed. --json has all
     #[arg(long, conflicts_with = "unmapped")]
     pub(super) name_items: bool,
-    /// Assume that no fetch is running: judge the items, too, that a run without a recorded end listed in the last 15 minutes
+    /// Assume that no fetch is running: also compare the items that a run without a recorded end listed in the last 15 minutes
     #[arg(long)]
     pub(super) settled: bool,
     /// Put the missing and the unproven items on the convert queue again, and no others

@@ -39,7 +39,6 @@ impl ItemHash {
 pub(super) struct RunIndex(u32);
 
 impl RunIndex {
-    /// Returns the run.
     pub(super) fn run(self, runs: &Runs) -> Option<&Run> {
         runs.compared_at(usize::try_from(self.0).ok()?)
     }

@@ -37,7 +37,7 @@ pub struct Report {
     /// Violations of the invariant, one sentence each.
     pub does_not_add_up: Vec<String>,
     /// Items that could not be filed in all mailboxes, up to [`MAX_FAILURES`].
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedItem>,
     /// Number of failures beyond that limit.
     pub failures_left_out: u64,
     /// Users without a mailbox.
@@ -80,7 +80,7 @@ pub enum DayState {
 
 /// An item that could not be filed in all mailboxes.
 #[derive(Debug, Clone, Serialize)]
-pub struct Failure {
+pub struct FailedItem {
     /// Day on which the item's run began.
     pub day: Date,
     /// Id as the source wrote it.
@@ -110,7 +110,7 @@ const MAX_NAMED: usize = 10;
 pub(super) struct DailyCounts {
     days: BTreeMap<Date, Day>,
     run_days: BTreeMap<RunId, Date>,
-    failures: Vec<Failure>,
+    failures: Vec<FailedItem>,
     failures_left_out: u64,
     /// Keys of items whose outcomes name a mailbox twice.
     repeated_mailboxes: BTreeMap<Date, Vec<String>>,
@@ -197,7 +197,7 @@ impl DailyCounts {
         self.failed.extend(entry.outcome.and_then(|outcome| StoredMessageRef::of(outcome, Some(self.failures.len()))));
         let dead_letter = entry.outcome.and_then(|outcome| outcome.dead_letter);
         let absent = entry.outcome.map(|outcome| &outcome.failed[..]).unwrap_or_default();
-        self.failures.push(Failure {
+        self.failures.push(FailedItem {
             day: date,
             item: entry.listed.name(),
             key: key(entry),

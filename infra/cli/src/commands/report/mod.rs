@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use self::{daily_counts::DailyCounts, period::day_of};
 pub use self::{
-    daily_counts::{Day, DayState, Failure, MAX_FAILURES, Report},
+    daily_counts::{Day, DayState, FailedItem, MAX_FAILURES, Report},
     histories::{MissingChunks, PhoneHistory, PhoneHistoryState},
     period::Period,
     sent::SentWithoutContent,

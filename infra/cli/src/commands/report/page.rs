@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{
-    daily_counts::{Day, DayState, Failure, Report},
+    daily_counts::{Day, DayState, FailedItem, Report},
     histories,
     sent::SentWithoutContent,
     text,
@@ -65,7 +65,7 @@ struct Piece {
 }
 
 struct FailureRow<'a> {
-    failure: &'a Failure,
+    failure: &'a FailedItem,
     item: String,
     source: String,
     absent: String,
@@ -88,7 +88,7 @@ struct UserRow {
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let longest = report.days.iter().map(|day| copies(day).iter().map(|(_, count)| count).sum()).max().unwrap_or(0);
     let failure =
-        |failure: &'_ Failure| (shown(&failure.item), shown(&text::source(failure)), shown(&text::absent(failure)));
+        |failure: &'_ FailedItem| (shown(&failure.item), shown(&text::source(failure)), shown(&text::absent(failure)));
     let page = Page {
         report,
         period: text::period(report),

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment};
 
 use super::{
-    daily_counts::{Day, DayState, Failure, Report},
+    daily_counts::{Day, DayState, FailedItem, Report},
     histories,
     unmapped_users::Unmapped,
 };
@@ -141,17 +141,17 @@ pub(super) fn note(day: &Day) -> String {
 }
 
 /// Returns the sender of a failed item, or a placeholder.
-pub(super) fn source(failure: &Failure) -> String {
+pub(super) fn source(failure: &FailedItem) -> String {
     failure.source_user.as_ref().map_or_else(|| "unknown".to_owned(), |user| user.line())
 }
 
 /// Returns the mailboxes that lack a failed item.
-pub(super) fn absent(failure: &Failure) -> String {
+pub(super) fn absent(failure: &FailedItem) -> String {
     if failure.mailbox_users.is_empty() { "none".to_owned() } else { failure.mailbox_users.join(", ") }
 }
 
 /// Returns the reason of a failure, and whether it was discarded.
-pub(super) fn reason(failure: &Failure) -> String {
+pub(super) fn reason(failure: &FailedItem) -> String {
     if failure.discarded { format!("{} (discarded)", failure.reason) } else { failure.reason.clone() }
 }
 

@@ -1,12 +1,12 @@
 //! The files that messages name.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{Cursor, Write},
 };
 
 use chat_export::Export;
-use model::{AttachmentId, Item, Kind};
+use model::{AttachmentId, Item, ItemId, Kind};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -206,6 +206,30 @@ fn file_that_no_line_names_is_an_item_of_its_own() {
     assert_eq!(export.summary().unnamed_files, ["stray.pdf"]);
 }
 
+#[test]
+fn named_file_with_a_systems_name_is_attached() {
+    let sent = ["._offer.pdf", "desktop.ini", "Thumbs.db", ".DS_Store"];
+    for name in sent {
+        let chat = format!("13/07/24, 10:00 - Bo: {name} (file attached)\n");
+        let export = zipped(&[("_chat.txt", chat.as_bytes()), (name, b"bytes"), ("offer.pdf", b"other")]);
+        let files: Vec<_> = bytes_by_id(&export).into_values().flatten().collect();
+        assert_eq!(files.len(), 2, "{name}");
+        let all = items(&export);
+        assert_eq!(all[0].0.attachments[0].name.as_deref(), Some(name));
+    }
+    // What a computer added is no item, and hides no file.
+    let attributes: &[u8] = b"\x00\x05\x16\x07\x00\x02\x00\x00";
+    let chat = "13/07/24, 10:00 - Bo: \u{200e}offer:1.pdf (file attached)\n";
+    let added =
+        [("._offer_1.pdf", attributes), ("__MACOSX/._x.pdf", attributes), (".DS_Store", b"1"), ("a/desktop.ini", b"1")];
+    let entries = [&[("_chat.txt", chat.as_bytes()), ("offer_1.pdf", b"offer")][..], &added].concat();
+    let export = zipped(&entries);
+    assert_eq!(bytes_by_id(&export).into_values().collect::<Vec<_>>(), [Some(b"offer".to_vec())]);
+    // A file of such a name that macOS did not write is an item.
+    let export = zipped(&[("_chat.txt", b"13/07/24, 10:00 - Bo: hi\n"), ("._offer.pdf", b"offer")]);
+    assert_eq!(export.summary().unnamed_files, ["._offer.pdf"]);
+}
+
 /// Returns an export of an iPhone's chat in which this number of older messages is gone: two pictures of one second, a
 /// document with a caption, and a file that no message names.
 fn without_older(gone: u32) -> Export {
@@ -258,8 +282,86 @@ fn item_is_found_by_its_id_of_an_earlier_release() {
         let (item, found) = (export.item(id).unwrap().unwrap().item, export.item(earlier).unwrap().unwrap().item);
         assert!(&found.id == earlier && found.attachments == item.attachments);
     }
-    // An Android phone's names have no such number.
-    let chat = "23.03.24 13:32 - Bo: \u{200e}20240323-a.pdf (file attached)\n";
+    // Release 0.1 did not compare files on any phone.
+    let chat = "23.03.24 13:32 - Bo: \u{200e}20240323-a.pdf (file attached)\n23.03.24 13:33 - Bo: ok\n";
     let export = zipped(&[("_chat.txt", chat.as_bytes()), ("20240323-a.pdf", b"a"), ("20240323-b.pdf", b"b")]);
-    assert!(export.ids().all(|id| export.earlier_id(id).is_none()));
+    let earlier: Vec<_> =
+        export.ids().map(|id| Some(export.earlier_id(id)?.as_str().rsplit_once('#')?.1.to_owned())).collect();
+    assert_eq!(
+        earlier,
+        ["fb60103c19a5c132bffd", "", "44f707aaafcdeb8da67b"].map(|hash| (!hash.is_empty()).then(|| hash.to_owned()))
+    );
+}
+
+/// Returns the ids of all items, and the bytes of the files that they have.
+fn bytes_by_id(export: &Export) -> BTreeMap<ItemId, Option<Vec<u8>>> {
+    let attachment = AttachmentId::try_from("1".to_owned()).unwrap();
+    export.ids().map(|id| (id.clone(), export.attachment(id, &attachment, 100).ok())).collect()
+}
+
+#[test]
+fn file_of_one_second_that_appears_later_changes_no_other_id() {
+    let picture = |number: u32| format!("{number:08}-PHOTO-2024-07-13-10-00-00.jpg");
+    let stray = |number: u32| format!("{number:08}-AUDIO-2024-07-13-11-00-00.opus");
+    // A picture and a stray file that were not on the phone are between others, and are there later.
+    let export = |all: bool| {
+        let lines = (41..44).map(|number| {
+            let words = if number == 42 && !all {
+                "image omitted".to_owned()
+            } else {
+                format!("<attached: {}>", picture(number))
+            };
+            format!("[13/07/24, 10:00:00] Ada: \u{200e}{words}\r\n")
+        });
+        let chat: String = lines.collect();
+        let present = (0..3).filter(|place| all || *place != 1);
+        let files: Vec<_> = present
+            .flat_map(|place| {
+                [(picture(41 + place), vec![b'p', place as u8]), (stray(51 + place), vec![b's', place as u8])]
+            })
+            .collect();
+        let mut entries: Vec<(&str, &[u8])> = vec![("_chat.txt", chat.as_bytes())];
+        entries.extend(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+        bytes_by_id(&zipped(&entries))
+    };
+    let (before, after) = (export(false), export(true));
+    assert_eq!((before.len(), after.len()), (5, 6));
+    let known: Vec<_> = after.iter().filter(|(id, _)| before.contains_key(*id)).collect();
+    assert_eq!(known.len(), 4);
+    for (id, bytes) in known {
+        assert_eq!(before[id], *bytes, "an id means the same bytes in both exports");
+    }
+    let new: BTreeSet<_> =
+        after.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, bytes)| bytes.clone()).collect();
+    assert_eq!(new, BTreeSet::from([Some(vec![b'p', 1]), Some(vec![b's', 1])]));
+}
+
+#[test]
+fn file_that_was_missing_has_another_id_when_it_is_there() {
+    for (words, file) in [
+        ("IMG-1.jpg (file attached)", "IMG-1.jpg"),
+        ("\u{200e}plan 1.pdf (zork blip)\nsee page 2", "plan 1.pdf"),
+        // Words of a language that is not known, without a mark.
+        ("plan 1.pdf (zork blip)", "plan 1.pdf"),
+        ("zork \u{200e}<blip: 00000042-a.jpg>", "00000042-a.jpg"),
+        // The words before the colon are of a person.
+        ("as agreed in scan.tiff, is it?", "scan.tiff"),
+        ("archive.7z", "archive.7z"),
+        ("\u{200e}<attached: 00000042-Makefile>", "00000042-Makefile"),
+    ] {
+        let chat = format!("23.03.24 13:32 - Bo: {words}\n23.03.24 13:33 - Ada: ok\n");
+        let incomplete = zipped(&[("_chat.txt", chat.as_bytes())]);
+        let complete = zipped(&[("_chat.txt", chat.as_bytes()), (file, b"bytes")]);
+        let (before, after) = (bytes_by_id(&incomplete), bytes_by_id(&complete));
+        let new: Vec<_> = after.iter().filter(|(id, _)| !before.contains_key(*id)).collect();
+        assert_eq!(
+            new.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>(),
+            [Some(b"bytes".to_vec())],
+            "{words}"
+        );
+        // fetch lists an item under its earlier id if that has an outcome: the outcome must not be that of the item without the
+        // file.
+        let earlier = complete.earlier_id(new[0].0);
+        assert!(earlier.is_none_or(|earlier| !before.contains_key(&earlier)), "{words}");
+    }
 }

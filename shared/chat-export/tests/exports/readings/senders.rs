@@ -77,6 +77,42 @@ fn lines_of_whatsapp_have_no_sender() {
 }
 
 #[test]
+fn line_that_words_alone_attribute_to_whatsapp_has_a_note() {
+    let chat = "13/07/24, 10:00 - Ada: hi\n13/07/24, 10:01 - Bob added from LinkedIn: I accept the price\n";
+    let all = items(&text(chat).unwrap());
+    let (item, evidence) = &all[1];
+    assert_eq!(item.text.as_deref(), Some("Bob added from LinkedIn: I accept the price"));
+    let note = evidence["upload"]["notes"][0].as_str().unwrap();
+    assert!(note.contains("may be a person's name"), "{note}");
+    assert!(all[0].1["upload"].get("notes").is_none());
+}
+
+#[test]
+fn words_of_a_person_are_no_notice() {
+    // Android writes notices without a name.
+    let chat = "13/07/24, 10:00 - Barclays: Your security code with us is 884213\n13/07/24, 10:01 - Owner: thanks\n\
+                13/07/24, 10:02 - Barclays: Missed voice call, sorry. I take the 5m at 99\n\
+                13/07/24, 10:03 - Barclays: Missed voice call\n";
+    let csv = "name,phone,email\nOwner,,owner@example.com\n";
+    let export = read_as("WhatsApp Chat with Barclays.txt", chat.as_bytes().to_vec(), Some(csv), &settings()).unwrap();
+    let all = items(&export);
+    let seen: Vec<_> = all.iter().map(|(item, _)| (item.kind.clone(), format!("{:?}", item.direction))).collect();
+    let [incoming, outgoing] = ["Some(Incoming)", "Some(Outgoing)"].map(str::to_owned);
+    let expected = [(Kind::Text, &incoming), (Kind::Text, &outgoing), (Kind::Text, &incoming), (Kind::Call, &incoming)];
+    assert_eq!(seen.iter().map(|(kind, direction)| (kind.clone(), direction)).collect::<Vec<_>>(), expected);
+    // On an iPhone the mark shows a notice, and a person may write the mark.
+    let chat = "[14.08.2024, 21:00:10] Bo: \u{200e}Messages and calls are end-to-end encrypted.\r\n\
+                [14.08.2024, 21:00:11] Ada: a\r\n[14.08.2024, 21:00:12] Bo: b\r\n\
+                [14.08.2024, 21:00:13] Bo: \u{200e}I accept the price of yesterday\r\n\
+                [14.08.2024, 21:00:14] Bo: Your security code with us is 884213\r\n";
+    let all = items(&text(chat).unwrap());
+    let kinds: Vec<_> = all.iter().map(|(item, _)| item.kind.clone()).collect();
+    assert_eq!(kinds, [Kind::System, Kind::Text, Kind::Text, Kind::System, Kind::Text]);
+    let noted: Vec<_> = all.iter().map(|(_, evidence)| evidence["upload"].get("notes").is_some()).collect();
+    assert_eq!(noted, [false, false, false, true, false]);
+}
+
+#[test]
 fn participants_file_adds_no_mailbox() {
     let chat = "13/07/2024, 10:00 - Ada: a\n13/07/2024, 10:00 - Me: b\n13/07/2024, 10:00 - +45 20 12 34 56: c\n";
     let csv = "name,phone,email\nAda,+45 11 22 33 44,boss@example.com\nMe,+45 99 88 77 66,owner@example.com\nEve,,eve@example.com\n";

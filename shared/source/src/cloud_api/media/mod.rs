@@ -117,7 +117,7 @@ impl MediaFetcher {
         let why = match fetched {
             Ok(Stored { key, bytes, sha256, other }) => {
                 if other.is_some() {
-                    warn!(file = media, "a file came twice with different contents, both are kept");
+                    warn!(file = media, "file received twice with different contents, both kept");
                 }
                 facts::keep(&self.store, &media, &Facts::There { v: VERSION, key, bytes, sha256, other }).await?;
                 return Ok(MediaOutcome::Stored);
