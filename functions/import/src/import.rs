@@ -144,9 +144,10 @@ impl Import {
         let mut stored = StoredMessage::new(&self.store, &self.memory, task, mime_key);
         // Different from the task's if the message was deleted by age (`MimeDays`) and rendered again. The outcome then
         // describes the message that is in the bucket now, once its digest is verified. Copies that were filed before
-        // keep the bytes of the earlier rendering. If the item has changed at the source, they have another content
-        // digest, and no digest of the outcome describes all copies: without one, the deep check recognizes them by their
-        // Message-ID. That is another one only if `ARCHIVE_DOMAIN` or the sender's data have changed.
+        // keep the bytes of the earlier rendering, and name the item. Those of earlier releases do not: if the item has
+        // changed at the source, they have another content digest, and no digest of the outcome describes all copies:
+        // without one, the deep check recognizes them by their Message-ID. That is another one only if `ARCHIVE_DOMAIN`
+        // or the sender's data have changed.
         if leased.outcome.sha256 != Some(task.sha256) {
             let message = stored.get().await?;
             let outcome = &mut leased.outcome;
@@ -293,7 +294,13 @@ impl Import {
                                 self.successes.record_filing(&mailbox.id, Timestamp::now());
                                 imported += 1;
                             }
-                            FilingResult::Skipped => skipped += 1,
+                            FilingResult::Skipped => {
+                                skipped += 1;
+                                // The copy may be that of an earlier upload, with another digest.
+                                if task.item.is_of_upload() {
+                                    leased.outcome.content = None;
+                                }
+                            }
                         }
                         remove_expected(&mut leased.outcome, expected_in, &mailbox.id);
                         leased.outcome.mailboxes.push(entry(mailbox, filed));

@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn foreign_id_is_not_located() {
         let good = "export/ada@example.com/a.txt#abababababababababab";
-        assert!(locate(&good.parse().unwrap()).is_some());
+        let good: ItemId = good.parse().unwrap();
+        assert!(locate(&good).is_some() && good.is_of_upload());
         for id in [
             "WA-1",
             "export/",

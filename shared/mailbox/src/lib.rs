@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_client::NoCertificates;
-use message::read::{Mime, ReadError, content};
+use message::read::{CONTENT_HEADER, ITEM_HEADER, KIND_HEADER, Mime, ReadError, message_field};
 use model::{FilingResult, ItemId, MailboxAddress, Sha256};
 
 pub use connect::ConnectError;
@@ -75,14 +75,49 @@ pub struct Identity<'a> {
     pub message_id: &'a str,
     /// The content digest in the message's header; `None` if it is unknown.
     pub content: Option<Sha256>,
+    /// The kind in the message's header; `None` if it is unknown.
+    pub kind: Option<&'a str>,
 }
 
 impl Identity<'_> {
-    /// Returns whether a message with the same Message-ID and this content digest may be the copy. If one of the
-    /// digests is missing, the message counts as the copy, because a second copy could not be distinguished from the
-    /// first.
-    pub(crate) fn may_be_of(&self, content: Option<Sha256>) -> bool {
-        self.content.is_none() || content.is_none() || self.content == content
+    /// Returns whether a message with this header belongs to the item, whatever its Message-ID is; `None` if the header
+    /// does not name its item, because an earlier release has filed it.
+    pub(crate) fn is_named_by(&self, header: &CopyHeader) -> Option<bool> {
+        header.item.as_ref().map(|item| item == self.item.key().as_str())
+    }
+
+    /// Returns whether a message with the same Message-ID and this header may be the copy.
+    ///
+    /// If the header does not name the item, the content digests are compared. If one of them is missing, the message
+    /// counts as the copy, because a second copy could not be distinguished from the first. An upload has another
+    /// digest each time, because its evidence contains the time of the upload, but its Message-ID is a hash of the
+    /// item's own digits. Two files of one chat, one of them without the pictures, have that Message-ID, too: then the
+    /// kinds differ.
+    pub(crate) fn may_be_of(&self, header: &CopyHeader) -> bool {
+        self.is_named_by(header).unwrap_or_else(|| {
+            let same_content = self.content.is_none() || header.content.is_none() || self.content == header.content;
+            same_content || (self.item.is_of_upload() && self.kind.is_some() && self.kind == header.kind.as_deref())
+        })
+    }
+}
+
+/// The fields of a stored copy's header that identify its item.
+#[derive(Default)]
+pub(crate) struct CopyHeader {
+    item: Option<String>,
+    content: Option<Sha256>,
+    kind: Option<String>,
+}
+
+impl CopyHeader {
+    /// Reads the fields; `field` returns the value of the field with a name.
+    pub(crate) fn read<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let value = |name| field(name).map(str::trim);
+        Self {
+            item: value(ITEM_HEADER).map(str::to_owned),
+            content: value(CONTENT_HEADER).and_then(|hex| hex.parse().ok()),
+            kind: value(KIND_HEADER).map(str::to_owned),
+        }
     }
 }
 
@@ -100,8 +135,9 @@ pub struct Message {
 impl Message {
     /// Identifies the copies of this message.
     pub fn identity(&self) -> Identity<'_> {
-        let content = content(self.mime.in_memory());
-        Identity { item: &self.item, message_id: &self.message_id, content }
+        let mime = self.mime.in_memory();
+        let content = message_field(mime, CONTENT_HEADER).and_then(|hex| hex.parse().ok());
+        Identity { item: &self.item, message_id: &self.message_id, content, kind: message_field(mime, KIND_HEADER) }
     }
 }
 

@@ -62,6 +62,13 @@ impl ItemId {
         Self(format!("sha256:{digest}"))
     }
 
+    /// Returns whether it has the form of the ids of uploaded chats, `export/<owner>/<file name>#<20 hex digits>`. The
+    /// Message-ID of such an item is a hash of its id's own digits.
+    pub fn is_of_upload(&self) -> bool {
+        let hash = self.0.strip_prefix("export/").and_then(|place| place.rsplit_once('#')).map(|(_, hash)| hash);
+        hash.is_some_and(|hash| hash.len() == 20 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    }
+
     /// Returns the name of the item's objects in the bucket.
     pub fn key(&self) -> ItemKey {
         ItemKey(Sha256::of(self.0.as_bytes()).short_hex())
@@ -159,6 +166,16 @@ impl fmt::Display for ItemKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_form_of_an_upload_is_an_upload() {
+        let is_of_upload = |id: &str| id.parse::<ItemId>().unwrap().is_of_upload();
+        assert!(is_of_upload("export/ada@example.com/Bob#1.txt#0123456789abcdef0123"));
+        for other in ["WA-1", "export/1", "export/ada@example.com/a.txt#0123456789ABCDEF0123", "x#0123456789abcdef0123"]
+        {
+            assert!(!is_of_upload(other), "{other}");
+        }
+    }
 
     #[test]
     fn id_is_printable_text_and_its_key_is_hex() {

@@ -12,7 +12,7 @@ const MEMBER_END: u8 = 0x1f;
 const MAX_LINE_BYTES: usize = 998;
 
 /// Every header that a message may have, in their order.
-const HEADERS: [&str; 16] = [
+const HEADERS: [&str; 17] = [
     "Date",
     "From",
     "Message-ID",
@@ -21,6 +21,7 @@ const HEADERS: [&str; 16] = [
     "X-WA-Message-Id",
     "X-WA-Content-SHA256",
     "X-WA-Schema",
+    "X-WA-Item",
     "Subject",
     "In-Reply-To",
     "References",

@@ -84,9 +84,13 @@ impl Test {
 impl Test<()> {
     /// Returns an item in this mail system. The retries of an undecided response are used up after three checks.
     async fn of(mailboxes: Arc<dyn Mailboxes>, item: &str, date: &str) -> Self {
+        Self::of_message(mailboxes, item, message(item, date)).await
+    }
+
+    /// Returns an item with this message.
+    async fn of_message(mailboxes: Arc<dyn Mailboxes>, item: &str, message: Vec<u8>) -> Self {
         let aws = Aws::start().await;
         let store = Store::new(aws.config(), BUCKET.to_owned());
-        let message = message(item, date);
         let (bytes, sha256) = (message.len() as u64, Sha256::of(&message));
         let item: model::ItemId = item.parse().unwrap();
         let key = model::keys::mime(&item.key());

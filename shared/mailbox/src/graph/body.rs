@@ -336,7 +336,7 @@ mod tests {
         let item = "WA-1".parse().unwrap();
         let draft = Draft {
             content: &content,
-            identity: Identity { item: &item, message_id: "<m@x>", content: None },
+            identity: Identity { item: &item, message_id: "<m@x>", content: None, kind: None },
             mailbox: "ada@example.com",
             class: Some("IPM.ExternalData.X"),
         };
@@ -358,7 +358,7 @@ mod tests {
         let parsed = parse(mime).unwrap();
         let content = Content::of(&parsed, &bytes::Bytes::new().into()).unwrap();
         let item = "WA-1".parse().unwrap();
-        let identity = Identity { item: &item, message_id: "<m@x>", content: None };
+        let identity = Identity { item: &item, message_id: "<m@x>", content: None, kind: None };
         let draft = Draft { content: &content, identity, mailbox: "ada@example.com", class: None };
         let file = &content.attachments[0];
         let attachments = [(file, file.data.in_memory_data().unwrap())];

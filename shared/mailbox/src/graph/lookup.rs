@@ -3,7 +3,6 @@
 //! Exchange compares strings in filters case-insensitively, so every hit is compared exactly here, and all pages are
 //! read.
 
-use model::Sha256;
 use serde::Deserialize;
 
 use super::{
@@ -15,9 +14,8 @@ use super::{
     properties::{self, ARCHIVE_ITEM_ID, CLASS, item_id_value, may_be_cut_id},
     work::{By, Place, Work},
 };
-use crate::{Identity, Mailbox, StoredCopy};
+use crate::{CopyHeader, Identity, Mailbox, StoredCopy};
 use http_client::RetryBudget;
-use message::read::CONTENT_HEADER;
 
 /// A message in the mailbox.
 #[derive(Deserialize)]
@@ -224,7 +222,7 @@ impl Graph {
                 }
                 Some(_) => false,
                 // The message was imported as MIME.
-                None => identity.may_be_of(self.content_digest(folder, &stored.id, budget).await?),
+                None => identity.may_be_of(&self.copy_header(folder, &stored.id, budget).await?),
             };
             if is_ours {
                 copies.push(stored);
@@ -247,18 +245,20 @@ impl Graph {
         Ok(shown.property(ARCHIVE_ITEM_ID).map(str::to_owned))
     }
 
-    /// Reads the content digest in a message's header; `None` if it has none.
-    async fn content_digest(
+    /// Reads the fields of a message's header that identify its item.
+    async fn copy_header(
         &self,
         folder: &Folder<'_>,
         message: &str,
         budget: &mut RetryBudget,
-    ) -> Result<Option<Sha256>, Failure> {
+    ) -> Result<CopyHeader, Failure> {
         let url = self.client.hosts.graph(&["users", folder.mailbox, "messages", message]);
         let url = with_options(url, &[("$select", "internetMessageHeaders")]);
         let request = Request::get(url).with_message_response();
         let shown: WithHeaders = self.client.send(Some(&folder.state.permits), &request, budget).await?.json()?;
-        let named = |header: &&Header| header.name.eq_ignore_ascii_case(CONTENT_HEADER);
-        Ok(shown.internet_message_headers.iter().find(named).and_then(|header| header.value.trim().parse().ok()))
+        Ok(CopyHeader::read(|name| {
+            let named = |header: &&Header| header.name.eq_ignore_ascii_case(name);
+            shown.internet_message_headers.iter().find(named).map(|header| header.value.as_str())
+        }))
     }
 }

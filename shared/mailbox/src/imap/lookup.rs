@@ -10,15 +10,15 @@ use super::{
     response::{Code, Condition, Response, Word},
     session::{Session, Uid},
 };
-use crate::Identity;
-use message::read::{CONTENT_HEADER, field};
+use crate::{CopyHeader, Identity};
+use message::read::{CONTENT_HEADER, ITEM_HEADER, KIND_HEADER, field};
 
 /// Maximum number of headers that are fetched with one command.
 const UIDS_PER_FETCH: usize = 200;
 
 impl Session {
-    /// Finds the copy of an item: a message with exactly this Message-ID that does not belong to another item. `date`
-    /// is the date with which a copy was stored, if it is known.
+    /// Finds the copy of an item: a message that names the item, or a message with exactly this Message-ID that does not
+    /// belong to another item. `date` is the date with which a copy was stored, if it is known.
     pub(super) async fn find_copy(
         &mut self,
         copy: &Identity<'_>,
@@ -32,7 +32,7 @@ impl Session {
     /// A server's search is only a hint. It finds every message that contains the text, ignoring case, so the header
     /// itself is compared. It may also miss a message with a long header: Cyrus indexes the first 1,000 lines
     /// (`maxheaderlines`), and the Message-ID of a message to 1,100 recipients may come after them. Such messages
-    /// appear to have no Message-ID, and a second search lists them. All copies of an item have the same layout, so the
+    /// appear to have no Message-ID, and a second search lists them, with those that name the item. All copies of an item have the same layout, so the
     /// server has indexed either all of them or none.
     pub(super) async fn find_copies(
         &mut self,
@@ -54,7 +54,10 @@ impl Session {
         if !found.is_empty() {
             return Ok(with_validity(found));
         }
-        let hidden = match self.search(&format!("NOT HEADER Message-ID \"\"{}", around(date))).await {
+        // The Message-ID changes if the sender's number becomes known, or another archive domain is configured.
+        let item = format!("HEADER {ITEM_HEADER} {}", copy.item.key());
+        let others = format!("OR {item} NOT HEADER Message-ID \"\"{}", around(date));
+        let hidden = match self.search(&others).await {
             Ok(hidden) => hidden,
             // The server does not support a search for a missing field. NO may be a transient failure, after which it is
             // unknown whether there is a copy.
@@ -102,16 +105,16 @@ impl Session {
         for batch in hits.chunks(UIDS_PER_FETCH) {
             let mut missing: HashSet<u32> = batch.iter().copied().collect();
             let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            let fetch = format!(" FETCH {set} (UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID {CONTENT_HEADER})])");
+            let fields = format!("MESSAGE-ID {ITEM_HEADER} {CONTENT_HEADER} {KIND_HEADER}");
+            let fetch = format!(" FETCH {set} (UID BODY.PEEK[HEADER.FIELDS ({fields})])");
             self.client
                 .run("UID", &fetch, |words| {
                     if let Some((uid, header)) = fetched(words)
                         && missing.remove(&uid)
                     {
                         let same = field(header, "Message-ID") == Some(copy.message_id.as_bytes());
-                        let content = field(header, CONTENT_HEADER);
-                        let content = content.and_then(|hex| std::str::from_utf8(hex).ok()?.parse().ok());
-                        if same && copy.may_be_of(content) {
+                        let fields = CopyHeader::read(|name| std::str::from_utf8(field(header, name)?).ok());
+                        if copy.is_named_by(&fields).unwrap_or_else(|| same && copy.may_be_of(&fields)) {
                             found.push(uid);
                         }
                     }

@@ -98,6 +98,27 @@ async fn copy_is_recognized_after_json_and_mime_filing() {
     assert_eq!(fake.count(Kind::MessageGet), 0, "a message from JSON has its item id in a property");
 }
 
+/// The source has changed the item since its copy was filed, and the outcome was deleted by age.
+#[tokio::test]
+async fn imported_copy_that_names_its_item_is_found() {
+    let fake = tenant().await;
+    fake.grant_mime_import();
+    let mut config = config(&fake);
+    config.way = Way::Mime;
+    let graph = graph_with(config, SecretStore::with(CLIENT_SECRET));
+    let rendered = |item: &str, content: &str| {
+        let message = Message { item: item.parse().unwrap(), ..captured(content, &[]) };
+        let field = format!("X-WA-Item: {}\r\nMIME-Version:", message.item.key());
+        let mime = String::from_utf8(message.mime.in_memory().to_vec()).unwrap().replacen("MIME-Version:", &field, 1);
+        Message { mime: mime.into(), ..message }
+    };
+    file(&graph, &rendered("WA-1", "first"), Attempt::First).await.unwrap();
+    let again = file(&graph, &rendered("WA-1", "second"), Attempt::Retry).await.unwrap();
+    assert_eq!(again.result, FilingResult::Skipped);
+    let twin = file(&graph, &rendered("WA-2", "first"), Attempt::Retry).await.unwrap();
+    assert_eq!((twin.result, fake.visible(ADA).len()), (FilingResult::Imported, 2));
+}
+
 /// Without a digest the message is taken for the copy.
 #[tokio::test]
 async fn copy_without_a_digest_is_recognized_by_message_id() {

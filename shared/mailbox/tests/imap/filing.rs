@@ -2,7 +2,7 @@
 
 use dovecot::{MASTER_PASSWORD, Options};
 use mailbox::{Attempt, Identity, MailboxError, Mailboxes, Message};
-use model::{FilingResult, Sha256};
+use model::{FilingResult, ItemId, Sha256};
 
 use crate::support::{
     ADA, BOB, FOLDER, SecretStore, ada_mailbox, assert_one_copy, config, file, imap, imap_with, mailbox, message,
@@ -77,6 +77,52 @@ async fn copies_of_two_items_with_one_message_id_are_distinct() {
         assert!(imap.holds(&ada_mailbox(), &Identity { content: None, ..message.identity() }).await.unwrap().is_some());
     }
     assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
+}
+
+/// Returns the message of an item with these fields, and with its own content digest.
+fn rendered(item: &str, content: &str, named: bool, kind: &str) -> Message {
+    let (message, item) = (message("1", 0), item.parse::<ItemId>().unwrap());
+    let name = if named { format!("X-WA-Item: {}\r\n", item.key()) } else { String::new() };
+    let digest = Sha256::of(content.as_bytes());
+    let fields = format!("X-WA-Kind: {kind}\r\nX-WA-Content-SHA256: {digest}\r\n{name}MIME-Version:");
+    let mime = String::from_utf8(message.mime.in_memory().to_vec()).unwrap().replacen("MIME-Version:", &fields, 1);
+    Message { item, mime: mime.into(), ..message }
+}
+
+/// The source has changed the item since its copy was filed, and the outcome was deleted by age.
+#[tokio::test]
+async fn copy_that_names_its_item_is_found_with_another_digest() {
+    let server = server();
+    let imap = imap(&server);
+    let first = file(&imap, &rendered("WA-1", "first", true, "text"), Attempt::First).await.unwrap();
+    let mut again = rendered("WA-1", "second", true, "text");
+    let found = file(&imap, &again, Attempt::Retry).await.unwrap();
+    assert_eq!((found.result, found.message), (FilingResult::Skipped, first.message));
+    // The digest is the same, but the copy names another item.
+    let twin = rendered("WA-2", "first", true, "text");
+    assert_eq!(file(&imap, &twin, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
+    // The sender's number has become known, so the Message-ID is another one.
+    let mime = String::from_utf8(again.mime.in_memory().to_vec()).unwrap().replacen("<1@", "<other@", 1);
+    (again.message_id, again.mime) = ("<other@archive.example>".to_owned(), mime.into());
+    assert_eq!(file(&imap, &again, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
+    assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 2);
+}
+
+/// Copies of earlier releases do not name their item.
+#[tokio::test]
+async fn copy_of_an_upload_is_found_without_its_item() {
+    let server = server();
+    let imap = imap(&server);
+    let uploaded = |file: &str| format!("export/ada@example.com/{file}#0123456789abcdef0123");
+    let item = uploaded("Bob.txt");
+    file(&imap, &rendered(&item, "first", false, "text"), Attempt::First).await.unwrap();
+    let again = rendered(&item, "second", true, "text");
+    assert_eq!(file(&imap, &again, Attempt::Retry).await.unwrap().result, FilingResult::Skipped);
+    // Another file of the chat, which has the picture; and an item that is not from an upload.
+    for other in [rendered(&uploaded("Bob.zip"), "third", true, "image"), rendered("WA-1", "fourth", true, "text")] {
+        assert_eq!(file(&imap, &other, Attempt::Retry).await.unwrap().result, FilingResult::Imported);
+    }
+    assert_eq!(server.copies(ADA, FOLDER).unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -3,13 +3,26 @@
 use memchr::memmem;
 use model::Sha256;
 
-/// The header field with the digest of the evidence and the files. It differs between any two items.
+/// The header field with the digest of the evidence and the files. It differs between any two items, and between two
+/// renderings of an item that has changed at its source.
 pub const CONTENT_HEADER: &str = "X-WA-Content-SHA256";
 
-/// Reads the content digest in a message's header. Every copy needs it, so no other field is parsed.
+/// The header field with the key of the item. Messages of earlier releases lack it.
+pub const ITEM_HEADER: &str = "X-WA-Item";
+
+/// The header field with the kind of the item.
+pub const KIND_HEADER: &str = "X-WA-Kind";
+
+/// Reads the content digest in a message's header.
 pub fn content(mime: &[u8]) -> Option<Sha256> {
+    message_field(mime, CONTENT_HEADER)?.parse().ok()
+}
+
+/// Returns the trimmed value of a field in the header of a whole message. Every copy needs some, so no other field is
+/// parsed.
+pub fn message_field<'a>(mime: &'a [u8], name: &str) -> Option<&'a str> {
     let head = &mime[..memmem::find(mime, b"\r\n\r\n")?];
-    str::from_utf8(field(head, CONTENT_HEADER)?).ok()?.parse().ok()
+    str::from_utf8(field(head, name)?).ok()
 }
 
 /// Returns the fields of a header, each with its continuation lines and its line break.

@@ -9,6 +9,7 @@ use mail_builder::{
 };
 use model::{ChatType, Direction, Item, Participant, Sha256};
 
+use crate::read::{CONTENT_HEADER, ITEM_HEADER, KIND_HEADER};
 use crate::write::{
     clean::{at_most_bytes, one_line},
     direction, encoded_word, message_id,
@@ -58,14 +59,16 @@ pub(crate) fn write<'a>(
     }
     message = message
         .header("Message-ID", raw(format!("<{message_id}>")))
-        .header("X-WA-Kind", raw(token(item.kind.as_str())))
+        .header(KIND_HEADER, raw(token(item.kind.as_str())))
         .header("X-WA-Chat", raw(token(&item.chat.id)))
         .header("X-WA-Message-Id", raw(token(message_id::whatsapp_id(item))))
-        .header("X-WA-Content-SHA256", raw(content.to_string()))
+        .header(CONTENT_HEADER, raw(content.to_string()))
         .header("X-WA-Schema", raw(SCHEMA.to_owned()));
     if let Some(sha256) = item.evidence().and_then(|evidence| evidence.sha256) {
         message = message.header("X-WA-Evidence-SHA256", raw(sha256.to_string()));
     }
+    // After the other X-WA fields: Graph's JSON has five of them at most, and its copies have the item's id elsewhere.
+    message = message.header(ITEM_HEADER, raw(item.id.key().to_string()));
     message = message.header("Subject", raw(subject.clone()));
     let chat_hash = message_id::chat_hash(item);
     let root = format!("{chat_hash}@{domain}");

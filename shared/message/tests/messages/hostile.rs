@@ -109,7 +109,7 @@ fn captured(value: Value) -> Captured {
 
 fn expected_headers(captured: &Captured, read: &[String]) -> Vec<&'static str> {
     let mut names = vec!["Date", "From", "Message-ID", "X-WA-Kind", "X-WA-Chat", "X-WA-Message-Id"];
-    names.extend(["X-WA-Content-SHA256", "X-WA-Schema", "Subject"]);
+    names.extend(["X-WA-Content-SHA256", "X-WA-Schema", "X-WA-Item", "Subject"]);
     // Another test checks the presence of this field; here it may occur once.
     if read.iter().any(|name| name == "In-Reply-To") {
         names.push("In-Reply-To");

@@ -253,7 +253,8 @@ impl MailboxQueries<'_> {
                 CopyStatus::Unknown(format!("not checked any more after {MAX_MAILBOX_FAILURES} failures"))
             }
             (Ok(mailboxes), Some(message_id)) => {
-                let identity = Identity { item: &copy.outcome.item, message_id, content: copy.outcome.content };
+                let content = copy.outcome.content;
+                let identity = Identity { item: &copy.outcome.item, message_id, content, kind: None };
                 match held(mailboxes.as_ref(), address, &identity).await {
                     Ok(status) => status,
                     Err(error) => {
