@@ -14,6 +14,9 @@ const INVALID_DOMAIN: &str = "whatsapp.invalid";
 /// Maximum number of digits of a phone number: E.164 allows 15, and prefixes may precede them.
 const MAX_DIGITS: usize = 24;
 
+/// The number of digits from which a name looks as if it were or had a phone number.
+const MIN_DIGITS_OF_A_NUMBER: usize = 5;
+
 /// A participant's name, and the phone number after it.
 #[derive(Clone, Default)]
 pub(crate) struct Label {
@@ -27,8 +30,7 @@ impl Label {
     pub(crate) fn of(participant: &Participant) -> Self {
         match (captured_name(participant), number(participant)) {
             (Some(name), Some(number)) if !same_number(&name, &number) => Self { name, number: Some(number) },
-            // A name that ends in a number in brackets could be mistaken for a name with its number.
-            (Some(name), None) if name.contains('(') => Self { name, number: Some("no number".to_owned()) },
+            (Some(name), None) if is_like_a_number(&name) => Self { name, number: Some("no number".to_owned()) },
             (Some(name), _) => Self { name, number: None },
             (None, Some(number)) => Self { name: number, number: None },
             (None, None) => Self { name: name(participant), number: None },
@@ -120,6 +122,15 @@ fn international(digits: &str) -> String {
     PhoneNumber::parse(&digits, None).map_or(digits, |number| number.international())
 }
 
+/// Returns whether a name without a number could be mistaken for a participant's number or address, or for a name with
+/// its number in brackets. Profile names are free text.
+fn is_like_a_number(name: &str) -> bool {
+    let is_sign =
+        |c| matches!(c, '@' | '＠' | '﹫' | '(' | '（' | '﹙' | '❨' | '❪' | '⁽' | '₍' | '⸨' | '⦅' | '｟' | '⟮');
+    // Digits of any script, and in circles.
+    name.contains(is_sign) || name.chars().filter(|c| c.is_numeric()).count() >= MIN_DIGITS_OF_A_NUMBER
+}
+
 fn same_number(name: &str, number: &str) -> bool {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     !name.chars().any(char::is_alphabetic) && digits(name) == digits(number)
@@ -177,9 +188,42 @@ mod tests {
     }
 
     #[test]
-    fn name_that_ends_in_a_number_is_marked() {
-        let label = Label::of(&participant("Boss (+45 20 12 34 56)", "", "77@lid", "")).text();
-        assert_eq!(label, "Boss (+45 20 12 34 56) (no number)");
+    fn name_that_is_like_a_number_or_an_address_is_marked() {
+        for name in [
+            "Boss (+45 20 12 34 56)",
+            "Boss （+44 7700 900104）",
+            "Boss ⁽＋44⁾",
+            "+44 7700 900104",
+            "Boss 447700900104",
+            "ada@bank.example",
+        ] {
+            assert_eq!(Label::of(&participant(name, "", "77@lid", "")).text(), format!("{name} (no number)"));
+        }
+        let label = Label::of(&participant("+٤٤ ٧٧٠٠ ٩٠٠١٠٤", "", "77@lid", ""));
+        assert_eq!(label.number.as_deref(), Some("no number"));
+        assert_eq!(Label::of(&participant("Ada 2026", "", "77@lid", "")).text(), "Ada 2026");
+        assert_eq!(Label::of(&participant("ada@bank.example", "4520123456", "", "")).text().matches('(').count(), 1);
+    }
+
+    proptest::proptest! {
+        /// Whatever a participant without a number calls themselves, nobody with a number has the same label.
+        #[test]
+        fn label_without_a_number_is_not_that_of_a_number(digits in "[1-9][0-9]{6,14}", form in 0..6_usize, around in "[ A-Za-z]{0,3}") {
+            let other = |name: &str| Label::of(&participant(name, &digits, "", "")).text();
+            let number = international(&digits);
+            let name = match form {
+                0 => number.clone(),
+                1 => digits.clone(),
+                2 => format!("+{digits}"),
+                3 => format!("{around} ({number})"),
+                4 => format!("{around}（{number}）"),
+                _ => format!("{around}{number}"),
+            };
+            let label = Label::of(&participant(&name, "", "77@lid", "")).text();
+            for other in [other(""), other(&around), other(&number), other(&name)] {
+                proptest::prop_assert_ne!(&label, &other);
+            }
+        }
     }
 
     #[test]
