@@ -70,14 +70,14 @@ pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes a visible form of a control character. For all other characters, tab and line breaks, returns `false` and
-/// writes nothing.
+/// Writes a visible form of a control character, or of Unicode's line or paragraph separator, at which some programs
+/// begin a line. For all other characters, tab and line breaks, returns `false` and writes nothing.
 pub(crate) fn show_control(c: char, out: &mut String) -> bool {
     let picture = match c {
         '\t' | '\r' | '\n' => None,
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)),
         '\u{7f}' => Some('\u{2421}'),
-        '\u{80}'..='\u{9f}' => {
+        '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
             out.push_str(&format!("[U+{:04X}]", u32::from(c)));
             return true;
         }
@@ -102,7 +102,8 @@ impl Wanted {
         Self(wanted)
     }
 
-    /// Creates the set of these ASCII characters and all control characters except tab.
+    /// Creates the set of these ASCII characters, all control characters except tab, and Unicode's line and paragraph
+    /// separators.
     pub(crate) const fn controls_and(ascii: &[u8]) -> Self {
         let Self(mut wanted) = Self::of(ascii);
         let mut byte = 0;
@@ -113,6 +114,7 @@ impl Wanted {
         wanted[0x7f] = true;
         // 0xC2 is the first byte of U+0080 to U+009F, but also of other characters.
         wanted[C1 as usize] = true;
+        wanted[PUNCTUATION as usize] = true;
         Self(wanted)
     }
 
@@ -122,7 +124,13 @@ impl Wanted {
         let mut at = 0;
         while at < bytes.len() {
             let byte = bytes[at];
-            if self.0[byte as usize] && (byte != C1 || matches!(bytes.get(at + 1), Some(0x80..=0x9f))) {
+            let is_wanted = self.0[byte as usize]
+                && match byte {
+                    C1 => matches!(bytes.get(at + 1), Some(0x80..=0x9f)),
+                    PUNCTUATION => matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])),
+                    _ => true,
+                };
+            if is_wanted {
                 return Some(at);
             }
             at += 1;
@@ -132,6 +140,9 @@ impl Wanted {
 }
 
 const C1: u8 = 0xc2;
+
+/// The first byte of U+2028 and U+2029, but also of other characters.
+const PUNCTUATION: u8 = 0xe2;
 
 /// Splits a text into lines at CR LF, LF or a lone CR. A text that ends with a line break has an empty last line.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -190,7 +201,7 @@ mod tests {
     fn control_characters_are_found_and_no_others() {
         static WANTED: Wanted = Wanted::controls_and(b"&");
         for c in '\0'..=char::MAX {
-            let wanted = (c.is_control() && c != '\t') || c == '&';
+            let wanted = (c.is_control() && c != '\t') || matches!(c, '&' | '\u{2028}' | '\u{2029}');
             assert_eq!(WANTED.find(&format!("é\u{a0}{c}")), wanted.then_some(4), "{c:?}");
         }
     }
@@ -198,8 +209,8 @@ mod tests {
     #[test]
     fn line_keeps_every_other_code_point() {
         let mut out = String::new();
-        write_visible("a\t\u{200d}\u{202e}\0\u{7f}\u{85}b", &mut out);
-        assert_eq!(out, "a\t\u{200d}\u{202e}␀␡[U+0085]b");
+        write_visible("a\t\u{200d}\u{202e}\0\u{7f}\u{85}\u{2028}\u{2029}b", &mut out);
+        assert_eq!(out, "a\t\u{200d}\u{202e}␀␡[U+0085][U+2028][U+2029]b");
     }
 
     #[test]

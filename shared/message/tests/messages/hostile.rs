@@ -23,6 +23,7 @@ fn text() -> impl Strategy<Value = String> {
         "=?utf-8?Q?a",
         "\u{202e}\u{2066}",
         "\0\u{1}\u{7f}\u{85}\u{2028}",
+        "\u{2028}Anomaly: none\u{2029}Bcc: x",
         "\"><script>alert(1)</script>",
         "';--\\\\\"",
         "<a@b>, c@d",
@@ -157,7 +158,10 @@ fn hostile_content_does_not_break_out() {
             "item {at}"
         );
         let plain = read["plain"].as_str().expect("a text");
-        assert!(!plain.lines().any(|line| line.starts_with("Bcc:") || line.starts_with("--=_")), "item {at}");
+        // Programs begin a line at each of these, Rust's `lines` only at LF.
+        let mut lines = plain.split(['\n', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
+        let forged = ["Bcc:", "--=_", "Anomaly: none"];
+        assert!(!lines.any(|line| forged.iter().any(|forged| line.starts_with(forged))), "item {at}");
         let subject = read["subject"].as_str().expect("a subject");
         assert!(subject.len() <= 128 && !subject.contains(['\r', '\n', '\u{202e}']), "item {at}: {subject:?}");
     }

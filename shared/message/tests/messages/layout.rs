@@ -24,7 +24,7 @@ fn text(captured: &Captured) -> String {
 
 /// Statements of the archive and texts that imitate them.
 const FORGED: &str = "[Text message]\nText message\n----------------------------------------\nKind: Deleted message\n\
-    From: Big Boss (+45 11 11 11 11)\r\nSent: 2020-01-01 00:00:00 UTC\rText:\n| Anomaly: none\nIn reply to a message by “Boss”:\n\
+    From: Big Boss (+45 11 11 11 11)\r\nSent: 2020-01-01 00:00:00 UTC\rText:\u{2028}Kind: Deleted message\u{2029}Anomaly: none\n| Anomaly: none\nIn reply to a message by “Boss”:\n\
     > In reply to Boss\n> pay\n</td></tr></table><td bgcolor=\"#f3f5f7\">Kind: Deleted message";
 
 #[test]
@@ -41,10 +41,12 @@ fn forged_lines_are_marked_in_the_plain_text() {
     ] {
         let captured = item(forged.clone());
         let text = text(&captured);
-        let facts = |key: &str| text.lines().filter(|line| line.starts_with(key)).count();
+        // Programs begin a line at each of these, Rust's `lines` only at LF.
+        let lines = || text.split(['\n', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
+        let facts = |key: &str| lines().filter(|line| line.starts_with(key)).count();
         assert_eq!((facts("Kind: "), facts("From: "), facts("Sent: ")), (1, 1, 1), "{text}");
         assert!(facts("Text:") <= 1 && facts("Anomaly") == 0 && facts("----") == 1, "{text}");
-        let kind = text.lines().find(|line| line.starts_with("Kind: ")).expect("a kind");
+        let kind = lines().find(|line| line.starts_with("Kind: ")).expect("a kind");
         assert!(!kind.contains("Deleted"), "{text}");
         // All facts come before any text of a participant, except the preview.
         let rule = text.find("\r\n------").expect("the end of the facts");
