@@ -19,9 +19,13 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
         "group_participants_remove" | "group_participant_remove" => ("removed", "removed_participants"),
         other => (settings.action().unwrap_or(other), ""),
     };
-    let subjects: Vec<_> = event.list(list).into_iter().filter_map(Members::of).map(subject).collect();
+    let mut subjects: Vec<_> = event.list(list).into_iter().filter_map(Members::of).map(|one| subject(&one)).collect();
+    // A request to join has the members of one participant.
+    if list.is_empty() && (event.text("wa_id").is_some() || event.text("user_id").is_some()) {
+        subjects.push(subject(event));
+    }
     let has_errors = event.get("errors").is_some_and(|errors| !matches!(errors.get(), "[]" | "{}"));
-    let is_changed = !subjects.is_empty() || !settings.changed.is_empty();
+    let is_changed = (!subjects.is_empty() && !list.is_empty()) || !settings.changed.is_empty();
     let failed = (has_errors || !settings.failed.is_empty()) && !is_changed;
     if failed {
         notes.push("The operation on the group failed: the group was not changed.".to_owned());
@@ -38,6 +42,11 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
     insert(&mut change, "subjects", Some(subjects).filter(|subjects| !subjects.is_empty()));
     insert(&mut change, "newValue", settings.new_value(event));
     settings.note(notes);
+    if event.get("subject").is_some()
+        && let Some(description) = event.text("description")
+    {
+        notes.push(format!("Description of the group: {description}"));
+    }
     item["event"] = change;
 }
 
@@ -103,6 +112,6 @@ fn readable(name: &str) -> String {
     name.chars().take(64).map(|c| if c == '_' { ' ' } else { c }).collect()
 }
 
-fn subject(one: Members<'_>) -> Value {
+fn subject(one: &Members<'_>) -> Value {
     participant(one.text("wa_id").or_else(|| one.text("input")), one.text("user_id"))
 }

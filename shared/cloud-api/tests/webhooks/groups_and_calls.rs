@@ -54,6 +54,31 @@ fn group_is_created_left_and_changed() {
 }
 
 #[test]
+fn request_to_join_a_group_names_the_person() {
+    for kind in ["group_join_request_created", "group_join_request_revoked"] {
+        let event = json!({"type": kind, "group_id": "Zw==", "join_request_id": "j", "wa_id": CLIENT, "user_id": "GB.1000",
+                           "timestamp": "1795770843"});
+        let change = captured(&group_event("group_participants_update", event)).item.event.unwrap();
+        assert_eq!((change.action.as_deref(), change.subjects.len()), (Some(kind), 1));
+        assert_eq!(change.subjects[0].phone.as_deref(), CLIENT_PHONE);
+        assert_eq!(change.subjects[0].whatsapp_id.as_deref(), Some("GB.1000"));
+    }
+    let failed = json!({"type": "group_join_request_approved", "group_id": "Zw==", "wa_id": CLIENT,
+                        "timestamp": "1795770843", "errors": [{"code": 1}]});
+    let change = captured(&group_event("group_participants_update", failed)).item.event.unwrap();
+    assert_eq!(change.action.as_deref(), Some("group_join_request_approved (failed)"));
+}
+
+#[test]
+fn description_of_a_new_group_is_a_note() {
+    let event = json!({"type": "group_create", "group_id": "Zw==", "timestamp": "1795770843", "subject": "Deal",
+                       "description": "About the deal"});
+    let item = captured(&group_event("group_lifecycle_update", event)).item;
+    assert_eq!(item.event.unwrap().new_value.as_deref(), Some("Deal"));
+    assert!(item.webhook.unwrap().notes.join("\n").contains("About the deal"));
+}
+
+#[test]
 fn failed_operation_on_a_group_is_not_filed_as_done() {
     let errors = json!([{"code": 131201, "title": "t", "message": "m"}]);
     let item = |event: Value| {

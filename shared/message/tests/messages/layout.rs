@@ -399,3 +399,26 @@ fn size_that_differs_from_the_declared_one_is_stated() {
     let anomalies: Vec<_> = text.lines().filter(|line| line.starts_with("Anomaly: ")).collect();
     assert_eq!(anomalies, ["Anomaly: contract.pdf: declared 48,211 bytes, received 0"], "{text}");
 }
+
+/// The capture names nobody who acted, and the sender is the number that reports the event.
+#[test]
+fn event_of_a_group_in_a_webhook_has_no_actor() {
+    let webhook = json!({"field": "group_lifecycle_update", "received": "2026-11-20T14:05:09Z",
+                         "bodySha256": "0".repeat(64), "notes": []});
+    let from = json!({"phone": "12025550143"});
+    let person = json!({"phone": "447700900123"});
+    for (event, expected) in [
+        (json!({"action": "group_suspend"}), "The capture calls this event “group_suspend”."),
+        (
+            json!({"action": "group_join_request_created", "subjects": [person]}),
+            "The capture calls this event “group_join_request_created”, about “+44 7700 900123”.",
+        ),
+        (json!({}), "Something changed in the group. The capture does not say what."),
+    ] {
+        let captured = item(json!({"type": "group_event", "from": from, "event": event, "webhook": webhook}));
+        let text = text_of_notice(&captured);
+        assert!(text.contains(expected), "{text}");
+    }
+    let text = text_of_notice(&item(json!({"type": "group_event", "from": from, "event": {"action": "frozen"}})));
+    assert!(text.contains("“frozen”, by “"), "another source names the sender: {text}");
+}

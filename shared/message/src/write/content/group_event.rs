@@ -27,6 +27,8 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         body.blocks.push(Block::Notice(line.ours(". Its text names the people.")));
         return;
     }
+    // A webhook about a group does not contain the person who acted; its sender is the number that reports it.
+    let has_actor = item.kind != Kind::GroupEvent || item.webhook.is_none();
     let who = || Sentence::of(people::name(&item.from));
     let names = || event.subjects.iter().take(MAX_PEOPLE).map(people::name);
     let more = event.subjects.len().saturating_sub(MAX_PEOPLE);
@@ -50,10 +52,11 @@ pub(super) fn compose(item: &Item, body: &mut Body<'_>) {
         Some("number_changed") => who().ours(" changed the phone number."),
         Some("timer_changed") => who().ours(" changed the timer of disappearing messages."),
         Some(other) => {
-            let named = Sentence::new("The capture calls this event ").theirs(one_line(other, 128)).ours(", by ");
-            let named = named.theirs(people::name(&item.from));
+            let named = Sentence::new("The capture calls this event ").theirs(one_line(other, 128));
+            let named = if has_actor { named.ours(", by ").theirs(people::name(&item.from)) } else { named };
             if event.subjects.is_empty() { named.ours(".") } else { subjects(named.ours(", about ")).ours(".") }
         }
+        None if !has_actor => Sentence::new("Something changed in the group. The capture does not say what."),
         None => who().ours(" changed something. The capture does not say what."),
     };
     body.blocks.push(Block::Notice(happened));
