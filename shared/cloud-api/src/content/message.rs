@@ -1,13 +1,35 @@
 //! The content of a message, by its type.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{contacts, errors::errors};
 use crate::{json::Members, people::insert};
 
+/// The types whose content is in a member with the type's name.
+const KNOWN: [&str; 14] = [
+    "text",
+    "image",
+    "video",
+    "document",
+    "sticker",
+    "audio",
+    "location",
+    "contacts",
+    "reaction",
+    "interactive",
+    "button",
+    "order",
+    "edit",
+    "revoke",
+];
+
 pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<String>) {
     let kind = event.text("type");
-    let word = kind.as_deref().unwrap_or_default();
+    let inferred = KNOWN.into_iter().find(|name| kind.is_none() && event.get(name).is_some());
+    notes.extend(inferred.map(|name| {
+        format!("The webhook states no type of the message. It is shown as the type of its member, {name}.")
+    }));
+    let word = kind.as_deref().or(inferred).unwrap_or_default();
     let content = event.object(word).unwrap_or_default();
     // Values of a wrong type are passed on too; the item reader reports them as anomalies.
     let text_of = |content: &Members<'_>, name: &str| content.value(name);
@@ -67,10 +89,24 @@ pub(super) fn describe(event: &Members<'_>, item: &mut Value, notes: &mut Vec<St
         _ => {
             // An unrecognized type keeps its name, and is shown with all its members.
             insert(item, "type", kind.clone());
-            insert(item, "content", event.value(word));
+            insert(item, "content", unrecognized(event));
         }
     }
     add_context_notes(event, notes);
+}
+
+/// Returns the members with the content of a message of an unrecognized type: all but those that every message has, which
+/// the item has elsewhere. The content may be in a member with another name than the type.
+fn unrecognized(event: &Members<'_>) -> Option<Value> {
+    let is_common = |name: &str| {
+        matches!(name, "id" | "from" | "to" | "timestamp" | "type" | "context" | "group_id")
+            || name.starts_with("from_")
+            || name.starts_with("to_")
+    };
+    let members = event.all().filter(|(name, _)| !is_common(name));
+    let content: Map<_, _> =
+        members.filter_map(|(name, raw)| Some((name.to_owned(), serde_json::from_str(raw.get()).ok()?))).collect();
+    (!content.is_empty()).then_some(Value::Object(content))
 }
 
 fn set_kind(item: &mut Value, kind: &str, text: Option<Value>) {

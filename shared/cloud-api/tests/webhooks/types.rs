@@ -282,9 +282,24 @@ fn edit_and_revoke_name_the_message_they_act_on() {
 fn unknown_type_is_kept_with_its_members() {
     let captured = captured(&incoming(json!({"type": "hologram", "hologram": {"depth": 3}})));
     assert_eq!(captured.item.kind, Kind::Other("hologram".to_owned()));
-    assert!(String::from_utf8_lossy(&captured.evidence).contains(r#""content":{"depth":3}"#));
+    assert!(String::from_utf8_lossy(&captured.evidence).contains(r#""content":{"hologram":{"depth":3}}"#));
+    // The content is in a member with another name.
+    let poll = json!({"type": "poll_creation", "poll": {"name": "Sell?"}, "context": {"id": "wamid.Q"}});
+    let captured = self::captured(&incoming(poll));
+    assert!(String::from_utf8_lossy(&captured.evidence).contains(r#""content":{"poll":{"name":"Sell?"}}"#));
     let item = of("request_welcome", json!({}));
     assert_eq!(item.kind, Kind::System);
+}
+
+#[test]
+fn message_without_a_type_has_the_type_of_its_member() {
+    let item = captured(&incoming(json!({"text": {"body": "I accept"}}))).item;
+    assert_eq!((&item.kind, item.text.as_deref()), (&Kind::Text, Some("I accept")));
+    assert!(notes(&item).contains("states no type"), "{}", notes(&item));
+    let stated = captured(&incoming(json!({"type": "text", "text": {"body": "I accept"}}))).item;
+    assert_eq!(notes(&stated), "");
+    let captured = captured(&incoming(json!({"novel": {"words": "I accept"}})));
+    assert!(String::from_utf8_lossy(&captured.evidence).contains("I accept"));
 }
 
 #[test]
