@@ -36,6 +36,15 @@ pub(crate) struct Declared {
     pub(crate) unfetchable: usize,
 }
 
+/// The part of a message in which a file is searched for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Message,
+    /// The answers of a form, whose designer names the members: a member `image` may be a choice. WhatsApp describes each
+    /// file in it.
+    Form,
+}
+
 /// A file with an id, and the members that describe it. Values are passed on unchanged.
 pub(crate) struct File {
     id: String,
@@ -61,40 +70,40 @@ pub(crate) fn declared(message: &Members<'_>) -> Declared {
         if let Some(kind) = message.text("type")
             && let Some(content) = message.get(&kind)
         {
-            found.search(&kind, content, MAX_DEPTH);
+            found.search(&kind, content, Inside::Message, MAX_DEPTH);
         }
     }
     // Counted below, with the others.
     found.unfetchable = 0;
     for (name, raw) in message.all() {
-        found.search(name, raw, MAX_DEPTH);
+        found.search(name, raw, Inside::Message, MAX_DEPTH);
     }
     found
 }
 
 impl Declared {
-    fn search(&mut self, name: &str, raw: &RawValue, depth: usize) {
+    fn search(&mut self, name: &str, raw: &RawValue, inside: Inside, depth: usize) {
         let Some(deeper) = depth.checked_sub(1) else { return };
         match raw.get().as_bytes().first() {
             Some(b'[') => {
                 for raw in json::list(raw).unwrap_or_default() {
-                    self.search(name, raw, deeper);
+                    self.search(name, raw, inside, deeper);
                 }
             }
             Some(b'{') => {
                 let Some(members) = Members::of(raw) else { return };
-                if self.add(name, &members) {
+                if self.add(name, &members, inside) {
                     return;
                 }
                 for (name, raw) in members.all() {
-                    self.search(name, raw, deeper);
+                    self.search(name, raw, inside, deeper);
                 }
             }
             // The answers of a form.
             Some(b'"') if name == "response_json" => {
                 let text = json::text(raw).unwrap_or_default();
                 if let Ok(raw) = serde_json::from_str::<&RawValue>(&text) {
-                    self.search("", raw, deeper);
+                    self.search("", raw, Inside::Form, deeper);
                 }
             }
             _ => {}
@@ -102,10 +111,10 @@ impl Declared {
     }
 
     /// Adds the file that an object describes. Returns `false` for any other object.
-    fn add(&mut self, name: &str, members: &Members<'_>) -> bool {
+    fn add(&mut self, name: &str, members: &Members<'_>, inside: Inside) -> bool {
         let any = |names: &[&str]| names.iter().any(|name| members.get(name).is_some());
         let is_described = any(&["mime_type", "sha256", "file_size"]);
-        let is_member = FILE_MEMBERS.contains(&name);
+        let is_member = inside == Inside::Message && FILE_MEMBERS.contains(&name);
         match members.text("id").filter(|id| is_id(id) && (is_described || is_member)) {
             Some(id) if self.files.iter().any(|file| file.id == id) => {}
             Some(id) if self.files.len() < MAX_FILES => self.files.push(File {

@@ -93,6 +93,17 @@ fn files_of_a_form_are_fetched_and_named() {
     }
 }
 
+/// The designer of a form names its members.
+#[test]
+fn answer_of_a_form_that_is_named_like_a_file_is_no_file() {
+    let choice = json!({"id": "card_2", "title": "Gold"});
+    let webhook = form(&json!({"image": choice, "document": [choice], "video": {"link": "x"}}));
+    assert_eq!(all(&webhook)[0].media.len(), 0);
+    let item = captured(&webhook).item;
+    assert!(item.business.as_ref().unwrap().to_string().contains("Gold"));
+    assert_eq!(notes(&item), "");
+}
+
 #[test]
 fn file_is_found_wherever_a_message_names_it() {
     let file = json!({"id": "77", "mime_type": "image/jpeg"});
