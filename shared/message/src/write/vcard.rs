@@ -36,9 +36,32 @@ impl Card {
         if !begins.get(..11).is_some_and(|begin| begin.eq_ignore_ascii_case("BEGIN:VCARD")) {
             return None;
         }
-        let Entry::VCard(card) = Parser::new(begins).entry() else { return None };
+        let mut parser = Parser::new(begins);
+        let Entry::VCard(card) = parser.entry() else { return None };
         let name = card.properties(&VCardProperty::Fn).find_map(|entry| joined(entry, " "));
-        let rows = card.entries.iter().filter_map(row).take(MAX_ROWS).collect();
+        let mut names = 0;
+        let (mut rows, mut has_more) = (Vec::new(), !matches!(parser.entry(), Entry::Eof));
+        for entry in &card.entries {
+            match entry.name {
+                VCardProperty::Version | VCardProperty::Prodid | VCardProperty::Rev => continue,
+                // The parts of the name.
+                VCardProperty::N if name.is_some() => continue,
+                VCardProperty::Fn => {
+                    names += 1;
+                    has_more |= names > 1;
+                    continue;
+                }
+                _ => {}
+            }
+            match row(entry) {
+                Some(row) if rows.len() < MAX_ROWS => rows.push(row),
+                Some(_) => has_more = true,
+                None => has_more |= has_content(entry),
+            }
+        }
+        if has_more {
+            rows.push(Row::new("More", "in the attached card"));
+        }
         Some(Self { name: name.map(|name| one_line(&name, MAX_VALUE)), rows })
     }
 }
@@ -66,6 +89,14 @@ fn row(entry: &VCardEntry) -> Option<Row> {
 
 fn row_of(key: &'static str, value: &str) -> Option<Row> {
     (!value.is_empty()).then(|| Row::new(key, value.to_owned()))
+}
+
+fn has_content(entry: &VCardEntry) -> bool {
+    entry.values.iter().any(|value| match value {
+        VCardValue::Text(text) => !text.trim().is_empty(),
+        VCardValue::Component(several) => several.iter().any(|text| !text.trim().is_empty()),
+        _ => true,
+    })
 }
 
 /// Joins the property's texts.
@@ -161,7 +192,7 @@ mod tests {
             let end = text.floor_char_boundary(cut.index(text.len() + 1));
             for text in [text.as_str(), &text[..end], &format!("{text}\r\nEND:VCARD")] {
                 if let Some(card) = Card::read(text) {
-                    prop_assert!(card.rows.len() <= MAX_ROWS);
+                    prop_assert!(card.rows.len() <= MAX_ROWS + 1);
                 }
             }
         }
@@ -174,6 +205,28 @@ mod tests {
             let rows = Card::read(&text).map(|card| card.rows).unwrap_or_default();
             assert!(rows.iter().any(|row| row.key == "Phone" && row.value.text() == "+4520123456"), "{scheme}");
         }
+    }
+
+    #[test]
+    fn card_states_that_it_has_more() {
+        let rows = |lines: &str| {
+            let text = format!("BEGIN:VCARD\r\nVERSION:3.0\r\nN:A;B;;;\r\nFN:B A\r\n{lines}END:VCARD\r\n");
+            Card::read(&text).unwrap().rows.iter().map(|row| row.key.to_string()).collect::<Vec<_>>()
+        };
+        let tel = "TEL:+4520123456\r\n";
+        assert_eq!(rows(tel), ["Phone"]);
+        assert_eq!(rows(&tel.repeat(MAX_ROWS)).len(), MAX_ROWS);
+        for more in [
+            "NOTE:sell all at 5\r\n",
+            "BDAY:19850412\r\n",
+            "X-SKYPE:ada\r\n",
+            "FN:Other\r\n",
+            "END:VCARD\r\nBEGIN:VCARD\r\nFN:C\r\n",
+        ] {
+            assert_eq!(rows(&format!("{tel}{more}")), ["Phone", "More"], "{more}");
+        }
+        let many = rows(&tel.repeat(MAX_ROWS + 1));
+        assert_eq!((many.len(), many.last().map(String::as_str)), (MAX_ROWS + 1, Some("More")));
     }
 
     #[test]
