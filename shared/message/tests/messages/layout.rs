@@ -422,3 +422,10 @@ fn event_of_a_group_in_a_webhook_has_no_actor() {
     let text = text_of_notice(&item(json!({"type": "group_event", "from": from, "event": {"action": "frozen"}})));
     assert!(text.contains("“frozen”, by “"), "another source names the sender: {text}");
 }
+
+#[test]
+fn button_with_two_targets_shows_both() {
+    let button = json!({"text": "Contact us", "url": "https://example.com/", "phone_number": "+45 20 12 34 56"});
+    let text = text(&item(json!({"type": "business", "business": {"body": "Hi", "buttons": [button]}})));
+    assert!(text.contains("+45 20 12 34 56") && text.contains("https://example.com/"), "{text}");
+}

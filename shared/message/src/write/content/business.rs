@@ -115,7 +115,8 @@ fn button(value: &Value) -> Option<Row> {
         }
         _ => false,
     };
-    if !members.iter().all(|(name, value)| shown(name, value)) {
+    let targets = members.keys().filter(|name| LINKS.contains(&name.as_str()) || NUMBERS.contains(&name.as_str()));
+    if targets.count() > 1 || !members.iter().all(|(name, value)| shown(name, value)) {
         return None;
     }
     let reply = members.get("reply").and_then(Value::as_object).into_iter();
