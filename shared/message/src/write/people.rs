@@ -97,6 +97,13 @@ pub(crate) fn mention_tokens(participant: &Participant) -> impl Iterator<Item = 
     digits(participant).into_iter().chain(local)
 }
 
+/// Returns the WhatsApp id of a participant whose label is a name or a number that does not contain it.
+pub(crate) fn separate_id(participant: &Participant) -> Option<String> {
+    let id = participant.whatsapp_id.as_deref().map(|id| one_line(id, MAX_NAME)).filter(|id| !id.is_empty())?;
+    let is_number = digits(participant).is_some_and(|digits| id.split(['@', ':']).next() == Some(digits.as_str()));
+    (!is_number && name(participant) != id).then_some(id)
+}
+
 fn captured_name(participant: &Participant) -> Option<String> {
     participant.name.as_deref().map(|name| one_line(name, MAX_NAME)).filter(|name| !name.is_empty())
 }

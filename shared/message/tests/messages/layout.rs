@@ -429,3 +429,16 @@ fn button_with_two_targets_shows_both() {
     let text = text(&item(json!({"type": "business", "business": {"body": "Hi", "buttons": [button]}})));
     assert!(text.contains("+45 20 12 34 56") && text.contains("https://example.com/"), "{text}");
 }
+
+#[test]
+fn id_of_a_person_is_in_the_mail_with_and_without_the_number() {
+    let client = |phone: Option<&str>| json!({"name": "Ada", "phone": phone, "whatsappId": "GB.1000"});
+    for phone in [Some("447700900123"), None] {
+        let text = text(&item(json!({"from": client(phone)})));
+        assert!(text.contains("User id of the sender: GB.1000"), "{text}");
+        let text = self::text(&item(json!({"to": [client(phone)]})));
+        assert!(text.contains("User id of the recipient: GB.1000"), "{text}");
+    }
+    let text = text(&item(json!({"from": {"phone": "447700900123", "whatsappId": "447700900123@s.whatsapp.net"}})));
+    assert!(!text.contains("User id"), "the id is the number: {text}");
+}

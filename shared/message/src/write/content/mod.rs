@@ -150,6 +150,11 @@ fn details(captured: &Captured, body: &Body<'_>, labels: &[Label], zone: Option<
         let named: Vec<Label> = to.iter().take(MAX_PEOPLE).cloned().collect();
         rows.push(Row::people("To", named, item.to.len().saturating_sub(MAX_PEOPLE)));
     }
+    // WhatsApp shows a number for a limited time, the id always: a search for the id finds the mails from before and after.
+    rows.extend(people::separate_id(&item.from).map(|id| Row::new("User id of the sender", id)));
+    if let [other] = item.to.as_slice() {
+        rows.extend(people::separate_id(other).map(|id| Row::new("User id of the recipient", id)));
+    }
     let form = match &item.chat.chat_type {
         ChatType::Individual => "individual chat",
         ChatType::Group => "group",
