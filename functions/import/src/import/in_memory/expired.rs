@@ -114,14 +114,16 @@ fn without_item(message: Vec<u8>) -> Vec<u8> {
 }
 
 /// Delivers the item, then deletes its outcome and its message, and delivers it as another rendering. Returns the results
-/// of the second delivery.
+/// of the second delivery, and asserts that a digest in the outcome is that of all copies.
 async fn deliver_again(mailboxes: &Arc<dyn Mailboxes>, item: &str, messages: [Vec<u8>; 2]) -> Vec<FilingResult> {
     let mut results = Vec::new();
     for message in messages {
         let mut test = Test::of_message(Arc::clone(mailboxes), item, message).await;
         test.task.message_time = Some(Timestamp::now() - YEAR);
         assert_eq!(test.deliver().await.ok(), Some(Next::Done));
-        results = test.outcome().mailboxes.iter().map(|filed| filed.result).collect();
+        let outcome = test.outcome();
+        results = outcome.mailboxes.iter().map(|filed| filed.result).collect();
+        assert_eq!(outcome.content.is_some(), results.iter().all(|result| *result == FilingResult::Imported));
     }
     results
 }
