@@ -13,8 +13,9 @@ use local::{
     sample_source::user_map,
 };
 use mail_parser::{Message, MessageParser, MimeHeaders};
-use model::{Sha256, keys};
+use model::{Sha256, Window, keys};
 use serde_json::Value;
+use source::{EmlDrop, Source};
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
@@ -229,7 +230,8 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     let next_day = zip_of(&[("9.eml", &mail("9", "nine", "")), ("d.mf", b"9.eml\r\nCount: 1\r\n")])?;
     pipeline.put("inbox/sftp/daily.zip", next_day).await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert!(pipeline.logs().contains("the file was replaced by other mails"), "nothing names the risk of a loss");
+    let logs = pipeline.logs();
+    assert!(logs.contains("the file was replaced by other mails"), "nothing names the risk of a loss");
     let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--name-items"]).await?;
     assert!(code == Some(1) && out.contains("8.eml is missing"), "{out}");
     Ok(())
@@ -362,5 +364,55 @@ async fn delivery_is_filed_when_deleted_after_it_was_listed() -> anyhow::Result<
     assert_eq!(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>(), ["1"]);
     let record = pipeline.store.get(&keys::delivery("inbox/a.zip"), 1 << 20).await?.context("no record")?;
     assert_eq!(serde_json::from_slice::<Value>(&record.bytes)?["mails"], 1);
+    Ok(())
+}
+
+/// Their copies exist, and no manifest names them, because a run lists what the inbox has.
+#[tokio::test]
+async fn mails_of_a_file_that_went_before_it_was_listed_are_missing() -> anyhow::Result<()> {
+    for is_replaced in [false, true] {
+        let pipeline = start_pipeline(&[]).await?;
+        let zip = zip_of(&[
+            ("1.eml", &mail("1", "one", "")),
+            ("2.eml", &mail("2", "two", "")),
+            ("m.mf", b"1.eml\n2.eml\nCount: 2"),
+        ])?;
+        pipeline.put("inbox/daily.zip", zip).await?;
+        // A run is killed after it has read the file and before it has written its manifest.
+        let (now, hour) = (Timestamp::now(), SignedDuration::from_hours(1));
+        let killed = EmlDrop::new(pipeline.store.clone(), eml_drop::Profile::telemessage());
+        assert_eq!(killed.list(&Window::between(now - hour, now + hour)?, None).await?.items.len(), 2);
+        // One of the mails is delivered in another file, too.
+        pipeline.put("inbox/1.eml", mail("1", "one", "")).await?;
+        let mut ids = vec!["1"];
+        if is_replaced {
+            let next_day = zip_of(&[("3.eml", &mail("3", "three", "")), ("m.mf", b"3.eml\nCount: 1")])?;
+            pipeline.put("inbox/daily.zip", next_day).await?;
+            ids.push("3");
+        } else {
+            let client = aws_sdk_s3::Client::new(pipeline.machine.cloud.config());
+            client.delete_object().bucket(&pipeline.machine.resources.bucket).key("inbox/daily.zip").send().await?;
+        }
+        pipeline.run(&Pipeline::backfill()).await?;
+        let filed = || anyhow::Ok(items_and_copies(&pipeline, ADA)?.into_keys().collect::<Vec<_>>());
+        assert_eq!(filed()?, ids);
+        let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--json"]).await?;
+        let missing = serde_json::from_str::<Value>(&out).with_context(|| out.clone())?["missing"].clone();
+        assert_eq!(
+            (code, &missing[0]["item"], &missing[0]["why"]),
+            (Some(1), &"2".into(), &"not-listed".into()),
+            "{out}"
+        );
+        assert_eq!(missing[1], Value::Null);
+        assert_eq!(run_report(&pipeline).await?.0, Some(1));
+
+        let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--requeue", "--yes"]).await?;
+        assert!(code == Some(1) && out.contains("before it was listed"), "{out}");
+        pipeline.drain().await?;
+        ids.insert(1, "2");
+        assert_eq!(filed()?, ids);
+        let (code, out, _) = run_reconcile(&pipeline, &["--settled"]).await?;
+        assert_eq!(code, Some(0), "{out}");
+    }
     Ok(())
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::Sha256;
 
 /// `deliveries/<hash of the file's key>.json`: one object per file of the inbox. fetch writes it after reading the
-/// file.
+/// file. If the file is replaced by other mails, the record of the earlier version is kept under the hash of key and version:
+/// some of its mails may be in no manifest yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Version of the format: 1.

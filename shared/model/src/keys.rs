@@ -46,6 +46,11 @@ pub fn delivery(file: &str) -> String {
     format!("{DELIVERIES}{}.json", Sha256::of(file.as_bytes()).short_hex())
 }
 
+/// Returns the key of the record of an earlier version of a file, which was replaced.
+pub fn replaced_delivery(file: &str, etag: &str) -> String {
+    format!("{DELIVERIES}{}.json", Sha256::of(format!("{file}\n{etag}").as_bytes()).short_hex())
+}
+
 /// The prefix of incomplete or damaged deliveries.
 pub const INCIDENTS: &str = "incidents/";
 

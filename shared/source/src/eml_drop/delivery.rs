@@ -1,4 +1,4 @@
-//! A file of the inbox is read once, and its content is recorded: `deliveries/<hash of its key>.json`.
+//! Each version of a file of the inbox is read once, and its content is recorded: `deliveries/<hash of its key>.json`.
 
 use std::{
     collections::HashSet,
@@ -107,6 +107,8 @@ impl EmlDrop {
                     self.write_incident(Delivery { items: Vec::new(), problems: Vec::new(), ..before }).await?;
                 }
             } else if before.mails > 0 {
+                // The earlier version's mails that no run has listed are in no manifest: reconcile finds them by its record.
+                self.write(&keys::replaced_delivery(&before.file, &before.etag), &before).await?;
                 warn!(
                     delivery = key,
                     "the file was replaced by other mails: a version that is replaced before fetch reads it is lost, so each file needs a new name"

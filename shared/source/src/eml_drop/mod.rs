@@ -2,7 +2,8 @@
 //!
 //! fetch reads each file once. It copies each mail to the key of its item (the copy is the evidence from then on), and
 //! writes a record of the delivery: its items, and the mails that are missing according to the vendor's manifest.
-//! convert reads the copy, so later changes of the inbox have no effect.
+//! convert reads the copy. The list of items is made from the inbox: mails of a file that is replaced or removed before a run
+//! has listed them are in no manifest, and `archiver reconcile` finds them by the records of the deliveries.
 
 mod adapter;
 mod captured;

@@ -23,6 +23,7 @@ use super::{
     queue_state::QueueState,
     runs::{LostPages, Runs, ShortManifest},
     seen_items::{ItemHash, ItemState, RunIndexes, SeenItems},
+    unlisted_mails::unlisted_mails,
     webhooks::{StoredWebhooks, Webhooks},
 };
 use crate::{commands::dead_letters::DeadLetterReason, connection::Connection};
@@ -58,7 +59,8 @@ pub const MAX_FETCH_DURATION: SignedDuration = SignedDuration::from_mins(15);
 pub struct Reconciled {
     /// Number of runs that began in the period.
     pub runs: u64,
-    /// Number of compared items: those that they listed, and those of [`outside`](Self::outside).
+    /// Number of compared items: those that they listed, those of [`outside`](Self::outside), and mails that fetch has copied
+    /// from a vendor's file and has not listed.
     pub items: u64,
     /// Runs that began outside the period and list items of it.
     #[serde(skip_serializing_if = "OutsideRuns::is_empty")]
@@ -136,6 +138,9 @@ pub enum MissingCause {
     DeadLetterGone,
     /// The outcome is incomplete, and no function processes the item.
     Unfinished,
+    /// fetch has copied the mail from a vendor's file that was replaced or removed before the mail was listed: it is in no
+    /// manifest.
+    NotListed,
 }
 
 /// Number of items that are not filed and are decided together.
@@ -246,6 +251,7 @@ impl Reconciled {
                                 run: id.clone(),
                                 first: here,
                                 listed,
+                                is_in_manifest: true,
                                 recent,
                                 newest,
                                 again: Vec::new(),
@@ -293,6 +299,10 @@ impl Reconciled {
             }
             reconciled.short.extend(run.short(lines).filter(|_| whole));
         }
+        let period = (scope.from.unwrap_or(Timestamp::MIN), scope.to.unwrap_or(Timestamp::MAX));
+        let unlisted = unlisted_mails(store, runs, &mut seen, period).await?;
+        reconciled.items += unlisted.len() as u64;
+        open.extend(unlisted);
         if !open.is_empty() || webhooks.is_some() {
             let queue_state = QueueState::read(connection).await?;
             if let Some(webhooks) = webhooks {
@@ -376,7 +386,8 @@ impl Reconciled {
                 };
                 let state = queue_state.entry_state(store, runs, &open, outcome.as_ref()).await?;
                 open.report_entries(runs, outcome.as_ref(), state, &mut report);
-                self.count(state, open.into_newest(), outcome.as_ref());
+                let is_in_manifest = open.is_in_manifest;
+                self.count(state, open.into_newest(), is_in_manifest, outcome.as_ref());
                 processed.extend(key.filter(|_| deep_check.is_some()).zip(outcome));
             }
             if let Some(deep_check) = &mut deep_check {
@@ -387,7 +398,13 @@ impl Reconciled {
     }
 
     /// Counts an item that was not filed at the first read of its outcome.
-    fn count(&mut self, state: EntryState, (run, listed): (RunId, Listed), outcome: Option<&Outcome>) {
+    fn count(
+        &mut self,
+        state: EntryState,
+        (run, listed): (RunId, Listed),
+        is_in_manifest: bool,
+        outcome: Option<&Outcome>,
+    ) {
         match state {
             EntryState::Filed | EntryState::ListedAgain(_) => self.filed += 1,
             EntryState::InDeadLetterQueue(reason) => {
@@ -409,6 +426,7 @@ impl Reconciled {
             }
             EntryState::Missing => {
                 let cause = match outcome.map(|outcome| outcome.dead_letter) {
+                    None if !is_in_manifest => MissingCause::NotListed,
                     None => MissingCause::NoOutcome,
                     Some(Some(_)) => MissingCause::DeadLetterGone,
                     Some(None) => MissingCause::Unfinished,

@@ -89,11 +89,10 @@ impl RunWindow {
     /// Computes the coverage of runs. `longest_run`: time for which a run without a recorded end counts as running;
     /// after it, the run counts as terminated.
     fn of(run: &Run, longest_run: SignedDuration, now: Timestamp) -> Option<Self> {
-        let RunRecord { from, to, complete, reached, source, last, .. } = run.record.clone()?;
-        let window = Window::between(from, to).ok()?;
-        let fetched_until = if complete { Some(to) } else { reached.filter(|reached| *reached > from) };
+        let RunRecord { complete, source, last, .. } = run.record.clone()?;
+        let window = run.window()?;
         let running = run.may_be_running(longest_run, now);
-        let fetched_until = fetched_until.map(|until| until.min(to));
+        let fetched_until = run.fetched().map(|part| part.to);
         let is_last = last && complete;
         Some(Self { run: run.id.clone(), window, fetched_until, running, began: run.began, source, is_last })
     }

@@ -17,6 +17,7 @@ mod runs;
 mod schedule;
 mod seen_items;
 mod text;
+mod unlisted_mails;
 mod unmapped;
 mod webhooks;
 

@@ -12,6 +12,8 @@ pub(super) struct OpenItem {
     /// Index of that run.
     pub(super) first: Option<RunIndex>,
     pub(super) listed: Listed,
+    /// `false` for a mail that fetch has copied from a vendor's file and has not listed.
+    pub(super) is_in_manifest: bool,
     /// `true` if `fetch` may not have queued the item yet.
     pub(super) recent: bool,
     /// The latest archived time with which a run listed the item: its newest version.
@@ -73,6 +75,7 @@ mod tests {
             run: "r-1".parse().unwrap(),
             first: None,
             listed: Listed { item: json!("WA-1"), archived_time: json!(listed) },
+            is_in_manifest: true,
             recent: false,
             newest: newest.map(|time| time.parse().unwrap()),
             again: Vec::new(),

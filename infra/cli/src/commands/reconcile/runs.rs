@@ -227,6 +227,13 @@ impl Run {
         self.record.as_ref().and_then(|record| Window::between(record.from, record.to).ok())
     }
 
+    /// Returns the part of the window that was fetched.
+    pub(super) fn fetched(&self) -> Option<Window> {
+        let record = self.record.as_ref()?;
+        let until = if record.complete { record.to } else { record.reached?.min(record.to) };
+        Window::between(record.from, until).ok()
+    }
+
     /// Returns whether the run may be running. `longest_run`: time after which a run without a recorded end counts as
     /// terminated.
     pub(super) fn may_be_running(&self, longest_run: SignedDuration, now: Timestamp) -> bool {

@@ -67,6 +67,9 @@ pub(super) fn table(reconciled: &Reconciled, deep: bool, name_items: bool) -> St
                     "its outcome records a dead letter that does not exist: expired after 14 days, or deleted"
                 }
                 MissingCause::Unfinished => "not filed in all mailboxes, and not on a queue",
+                MissingCause::NotListed => {
+                    "its file was replaced or removed before it was listed; --requeue files the copy"
+                }
             };
             missing.add_row([named(item, name_items).as_str(), item.run.as_str(), cause]);
         }
