@@ -232,6 +232,7 @@ async fn incomplete_delivery_is_an_incident_and_its_mails_are_filed() -> anyhow:
     pipeline.run(&Pipeline::backfill()).await?;
     let logs = pipeline.logs();
     assert!(logs.contains("the file was replaced by other mails"), "nothing names the risk of a loss");
+    assert!(logs.contains(r#""LossOrDouble":1"#), "the risk of a loss was not counted");
     let (code, out, _) = run_reconcile(&pipeline, &["--settled", "--name-items"]).await?;
     assert!(code == Some(1) && out.contains("8.eml is missing"), "{out}");
     Ok(())

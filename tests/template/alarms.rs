@@ -63,7 +63,7 @@ fn alarm_notifies_the_topic_and_is_on_the_dashboard() {
         let topic = json!([{"Fn::If": ["OwnTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]);
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         // An event is reported once, so its alarm returns to OK although the problem stays: a pager would close it.
-        let reports_events = ["capture-stopped", "unrecognized-events"].contains(&name.as_str());
+        let reports_events = ["capture-stopped", "unrecognized-events", "loss-or-double"].contains(&name.as_str());
         assert_eq!(alarm.get("OKActions"), (!reports_events).then_some(&topic), "{name}");
         assert!(alarm["AlarmDescription"].is_string(), "{name}");
         assert!(body.contains(&format!("${{{id}.Arn}}")), "{name} is not on the dashboard");
@@ -114,6 +114,7 @@ fn alarm_uses_its_own_metric_and_period() {
         ("fetch-incomplete", own_metric(Metric::Incomplete), "FetchFunction", ONE_PERIOD, 0),
         ("fetch-clock", own_metric(Metric::ClockSkew), "FetchFunction", ONE_PERIOD, 0),
         ("cursor-lost", own_metric(Metric::CursorLost), "FetchFunction", ONE_PERIOD, 0),
+        ("loss-or-double", own_metric(Metric::LossOrDouble), "FetchFunction", ONE_LONG_PERIOD, 0),
         ("delivery-incidents", own_metric(Metric::DeliveryIncidents), "FetchFunction", ONE_PERIOD, 0),
         ("receive-errors", ERRORS, "ReceiveFunction", ONE_PERIOD, 0),
         ("receive-throttles", THROTTLES, "ReceiveFunction", THREE_PERIODS, 0),

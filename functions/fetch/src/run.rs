@@ -109,7 +109,8 @@ pub enum FetchError {
     },
     /// The source's clock is so far behind that nothing is left of the window.
     #[error(
-        "the source's clock says {source_time}, which is before the window of this run: correct the clock of the source"
+        "the source's clock says {source_time}, which is before the window of this run: correct the clock of the source, or \
+         stop a cache in front of it from storing its list"
     )]
     SourceClock {
         /// The source's time.
@@ -124,6 +125,7 @@ pub const METRICS: &[Metric] = &[
     Metric::Incomplete,
     Metric::ClockSkew,
     Metric::CursorLost,
+    Metric::LossOrDouble,
     Metric::DeliveryIncidents,
 ];
 
@@ -192,6 +194,7 @@ impl Fetch {
             if kind == RunKind::Backfill {
                 return Err(FetchError::Expired { days: kept_for.as_hours() / 24, kept_since });
             }
+            runtime::metrics::add(Metric::LossOrDouble, 1);
             error!(
                 %run, from = %window.from, %kept_since,
                 "what the source received before kept_since was deleted by age before it was listed: archiver reconcile \
@@ -249,6 +252,7 @@ impl Fetch {
                     if let Some(MixedIds { known, unknown, item }) =
                         self.mixed_ids(&run, oldest, &queued_before).await?
                     {
+                        runtime::metrics::add(Metric::LossOrDouble, 1);
                         warn!(
                             %run, known, unknown, item,
                             "a chat that was read before has old messages with new ids: they are filed, a second time if \
@@ -378,7 +382,11 @@ impl Fetch {
                 let at = stood.unwrap_or(started.at - Window::FIRST);
                 cursor.begin(at, run).await?;
                 match (other, stood) {
+                    (Some(Cursor { source, run: last, .. }), _) if self.was_stopped_after(last).await? => {
+                        info!(%run, before = source.as_deref(), now = self.source_name, from = %at, "SOURCE has changed");
+                    }
                     (Some(Cursor { source, archived_time, .. }), _) => {
+                        runtime::metrics::add(Metric::LossOrDouble, 1);
                         error!(
                             %run, before = source.as_deref(), now = self.source_name, listed_until = %archived_time, from = %at,
                             "SOURCE has changed: items that the earlier source received after its last run are not listed \
@@ -397,6 +405,12 @@ impl Fetch {
         // The first window begins at the cursor that was just written.
         let overlap = if start == WindowStart::First { SignedDuration::ZERO } else { overlap };
         Ok((start, Window::daily(cursor.get(), overlap, started.at)?))
+    }
+
+    /// Returns whether an operator had stopped the source before this run, which has listed everything.
+    async fn was_stopped_after(&self, run: &RunId) -> Result<bool, LedgerError> {
+        let record = manifest::read_record(&self.store, run).await?;
+        Ok(record.is_some_and(|record| record.last && record.complete))
     }
 
     async fn queue(&self, run: &RunId, items: &[Listed]) -> Result<(), QueueError> {

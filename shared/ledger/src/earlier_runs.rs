@@ -12,10 +12,7 @@ use model::{
 };
 use tracing::warn;
 
-use crate::error::LedgerError;
-
-/// Size limit of a run record, which has about 500 bytes.
-const RECORD_MAX_BYTES: u64 = 64 << 10;
+use crate::{error::LedgerError, manifest::RECORD_MAX_BYTES};
 
 /// Size limit of a manifest page: 10,000 entries of the maximum length.
 const PAGE_MAX_BYTES: u64 = 64 << 20;

@@ -12,6 +12,9 @@ use crate::error::LedgerError;
 /// Attempts to create an object that exists according to S3 and cannot be read.
 const CREATE_ATTEMPTS: u32 = 3;
 
+/// Size limit of a run record, which has about 500 bytes.
+pub(crate) const RECORD_MAX_BYTES: u64 = 64 << 10;
+
 /// Writes one page, one JSON object per line.
 ///
 /// # Errors
@@ -33,6 +36,15 @@ pub async fn write_record(store: &Store, record: &RunRecord) -> Result<(), Ledge
     let bytes = serde_json::to_vec(record).map_err(LedgerError::Json)?;
     let key = if record.ended.is_some() { keys::run(&record.run) } else { keys::run_begun(&record.run) };
     create(store, &key, bytes.into(), "application/json").await
+}
+
+/// Reads the record that a run wrote at its end; `None` if there is none that can be parsed.
+///
+/// # Errors
+/// [`LedgerError`].
+pub async fn read_record(store: &Store, run: &RunId) -> Result<Option<RunRecord>, LedgerError> {
+    let object = store.get(&keys::run(run), RECORD_MAX_BYTES).await?;
+    Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()))
 }
 
 /// Creates an object. If the response is lost, or the write is repeated after a lost response, the object has the bytes

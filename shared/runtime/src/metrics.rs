@@ -65,6 +65,7 @@ metrics! {
     Incomplete in "Count", "Scheduled runs that ended before they had listed everything.";
     ClockSkew in "Count", "Runs in which the clocks of the source and the function differ by minutes.";
     CursorLost in "Count", "Scheduled runs that found no cursor although earlier runs had one.";
+    LossOrDouble in "Count", "Findings of fetch that items may be lost, or will be filed a second time.";
     DeliveryIncidents in "Count", "Deliveries of a vendor with a mail that is missing or unreadable, each time a run lists them.";
     Converted in "Count", "Items that were rendered, retries included.";
     Bytes in "Bytes", "Bytes of the rendered messages.";

@@ -1,6 +1,6 @@
 //! Tests of runs, with a source of two pages and a fake of S3 and SQS.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use aws::{
@@ -11,21 +11,25 @@ use aws_fake::{Aws, BUCKET, QUEUE};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use ledger::StoredCursor;
 use model::{Attachment, ConvertTask, Cursor, ItemId, ItemJson, Listed, Outcome, RunRecord, Sha256, Window, keys};
+use runtime::metrics::{Metric, counted};
 use serde_json::json;
 use source::{Page, Sink, Source, SourceError};
 
 use super::{Fetch, Request, Started};
 
-/// The entries of each page, the earlier ids of those on the first, and the time that each page reaches.
+/// The entries of each page, the earlier ids of those on the first and its oldest messages of a chat, and the time that each
+/// page reaches.
 struct Pages {
     pages: Vec<Vec<&'static str>>,
     earlier_ids: BTreeMap<usize, ItemId>,
+    oldest: Option<Range<usize>>,
     reached_after: SignedDuration,
 }
 
 impl Pages {
     fn of(pages: Vec<Vec<&'static str>>) -> Self {
-        Self { pages, earlier_ids: BTreeMap::new(), reached_after: SignedDuration::from_hours(1) }
+        let reached_after = SignedDuration::from_hours(1);
+        Self { pages, earlier_ids: BTreeMap::new(), oldest: None, reached_after }
     }
 }
 
@@ -39,6 +43,7 @@ impl Source for Pages {
             next: (number + 1 < self.pages.len()).then(|| (number + 1).to_string()),
             reached: window.from.checked_add(self.reached_after).ok(),
             earlier_ids: if number == 0 { self.earlier_ids.clone() } else { BTreeMap::new() },
+            oldest: self.oldest.iter().filter(|_| number == 0).cloned().collect(),
             ..Page::default()
         })
     }
@@ -274,4 +279,34 @@ async fn old_messages_with_new_ids_are_noticed() {
     assert_eq!(mixed(&["new", "newer"]).await, None, "the chat was not read before");
     assert_eq!(mixed(&["1", "1", "1", "2", "3", "new"]).await, None, "few are unknown");
     assert_eq!(mixed(&[]).await, None);
+}
+
+#[tokio::test]
+async fn loss_or_double_that_a_run_finds_is_counted() {
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    let found = async |fetch: &Fetch, request, started: &Started| {
+        let before = counted(Metric::LossOrDouble);
+        // `run` writes the metrics and resets them.
+        let pages = Box::pin(fetch.pages(request, started)).await;
+        assert!(pages.is_ok_and(|summary| summary.complete));
+        counted(Metric::LossOrDouble) - before
+    };
+    let aws = Aws::start().await;
+    let limited = Fetch { kept_for: Some(days(30)), ..fetch(&aws) };
+    assert_eq!(found(&limited, Request::Daily, &started(0)).await, 0);
+    let later = |hours: i64| started(days(35).as_secs() + hours * 3600);
+    assert_eq!(found(&limited, Request::Daily, &later(0)).await, 1, "entries were deleted by age");
+
+    let other = Fetch { source_name: "cloud-api", ..fetch(&aws) };
+    assert_eq!(found(&other, Request::Daily, &later(1)).await, 1, "SOURCE has changed");
+    assert_eq!(found(&other, Request::Last, &later(2)).await, 0);
+    assert_eq!(found(&fetch(&aws), Request::Daily, &later(3)).await, 0, "the other source had been stopped");
+
+    put_outcome(&aws, "old-1", Outcome::new(item("old-1")).to_json()).await;
+    let renamed = Pages { oldest: Some(0..2), ..Pages::of(vec![vec!["old-1", "new-1"]]) };
+    assert_eq!(
+        found(&fetch_from(&aws, renamed), Request::Daily, &later(4)).await,
+        1,
+        "a chat has messages with new ids"
+    );
 }

@@ -12,6 +12,7 @@ use eml_drop::{
 };
 use futures::future::try_join_all;
 use model::{DeliveredItem, Delivery, ItemId, Problem, keys};
+use runtime::metrics::Metric;
 use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
@@ -109,6 +110,7 @@ impl EmlDrop {
             } else if before.mails > 0 {
                 // The earlier version's mails that no run has listed are in no manifest: reconcile finds them by its record.
                 self.write(&keys::replaced_delivery(&before.file, &before.etag), &before).await?;
+                runtime::metrics::add(Metric::LossOrDouble, 1);
                 warn!(
                     delivery = key,
                     "the file was replaced by other mails: a version that is replaced before fetch reads it is lost, so each file needs a new name"
