@@ -161,7 +161,7 @@ impl Import {
         let participants = stored.participants().await?;
         let (plan, addresses) = self.plan(&participants, &mut stored, &leased.outcome).await?;
         let Plan {
-            mut mailboxes, missing, expected, expected_in, unmapped, lookup_rejected, waiting, given_up, ..
+            mut mailboxes, missing, expected, found_in, unmapped, lookup_rejected, waiting, given_up, ..
         } = plan;
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mailboxes.len(), missing = missing.len(), "mapped");
         let outcome = &mut leased.outcome;
@@ -169,7 +169,7 @@ impl Import {
         outcome.expected = expected;
         let filed: Vec<_> = outcome.mailboxes.iter().filter_map(|filed| filed.id.clone()).collect();
         for mailbox in filed {
-            remove_expected(outcome, &expected_in, &mailbox);
+            remove_expected(outcome, &found_in, &mailbox);
         }
         if !outcome.lookup_rejected.is_empty() {
             let count = outcome.lookup_rejected.len();
@@ -179,7 +179,7 @@ impl Import {
             mailboxes.push(self.catch_all().await?);
         }
         stored.set_addresses(addresses);
-        self.file(task, &mut stored, (mailboxes, &expected_in), leased, waiting, invocation).await?;
+        self.file(task, &mut stored, (mailboxes, &found_in), leased, waiting, invocation).await?;
         match given_up {
             None => Ok(()),
             Some((reason, detail)) => Err(permanent(reason, detail).into()),
@@ -211,7 +211,7 @@ impl Import {
         let filed = |address: &MailboxAddress| outcome.mailboxes.iter().any(|filed| filed.address == *address);
         let resolved = mapping::resolve(participants, &rules, &confirmed_missing, filed, &directory).await;
         let addresses = participants::copy_addresses(participants, &resolved, &outcome.mailboxes);
-        if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox { .. })) {
+        if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_))) {
             self.successes.record_lookup(now);
         }
         let decide = |witness| participants::decide(&resolved, Earlier::of(outcome), limit, now, witness);
@@ -245,7 +245,7 @@ impl Import {
         &self,
         task: &ImportTask,
         stored: &mut StoredMessage<'_>,
-        (mailboxes, expected_in): (Vec<Mailbox>, &HashMap<String, Vec<usize>>),
+        (mailboxes, found_in): (Vec<Mailbox>, &HashMap<String, Vec<usize>>),
         leased: &mut Leased,
         mut waiting: Waiting,
         invocation: &Invocation,
@@ -302,7 +302,7 @@ impl Import {
                                 }
                             }
                         }
-                        remove_expected(&mut leased.outcome, expected_in, &mailbox.id);
+                        remove_expected(&mut leased.outcome, found_in, &mailbox.id);
                         leased.outcome.mailboxes.push(entry(mailbox, filed));
                         continue;
                     }
@@ -363,8 +363,8 @@ impl Import {
 
 /// Removes the expected participants of a mailbox that has a copy: they need none if their row of the user map is
 /// removed.
-fn remove_expected(outcome: &mut Outcome, expected_in: &HashMap<String, Vec<usize>>, mailbox: &str) {
-    if let Some(with_copy) = expected_in.get(mailbox) {
+fn remove_expected(outcome: &mut Outcome, found_in: &HashMap<String, Vec<usize>>, mailbox: &str) {
+    if let Some(with_copy) = found_in.get(mailbox) {
         outcome.expected.retain(|participant| !with_copy.contains(participant));
     }
 }

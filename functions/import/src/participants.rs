@@ -4,11 +4,16 @@
 //!                     lookup of one participant
 //!   mailbox found ────────────────────────────────▶ a copy is filed
 //!   no mailbox    ─┬─ not expected, no account ────▶ unmapped
-//!                  ├─ not expected, an account ────▶ missing ─ retries used up ─▶ unmapped
+//!                  ├─ not expected, an account
+//!                  │  now or in an earlier attempt ▶ missing ─ retries used up ─▶ unmapped
 //!                  └─ expected ─▶ missing ─ retries used up ─▶ own e-mail's mailbox, else dead letter mailbox-not-found
 //!   rejected,     ─┬─ not expected ─▶ missing ─ retries used up ─▶ unmapped and lookup_rejected
 //!   or failed      └─ expected ─────▶ missing ─ retries used up ─▶ dead letter lookup-rejected
 //! ```
+//!
+//! A mailbox is expected for a participant in the user map, with an address in one of the tenant's domains, or whose mailbox
+//! an earlier attempt has found: a replica of the directory that does not have a new account yet answers "no account", and
+//! one such answer drops nobody.
 //!
 //! Each participant is decided independently; the others get their copies meanwhile. A lookup that is rejected or fails
 //! counts only if the mail system finds another mailbox. If it finds none, the mail system is down or the configuration
@@ -41,8 +46,8 @@ pub(crate) struct Plan {
     pub(crate) missing: Vec<MissingParticipant>,
     /// Participants without a copy that are expected to have a mailbox, now or in an earlier attempt.
     pub(crate) expected: Vec<usize>,
-    /// Those of them whose mailbox was found, by the mailbox's id.
-    pub(crate) expected_in: HashMap<String, Vec<usize>>,
+    /// Participants whose mailbox was found, by the mailbox's id.
+    pub(crate) found_in: HashMap<String, Vec<usize>>,
     /// Participants that have no mailbox and need none.
     pub(crate) unmapped: Vec<usize>,
     /// The entries of `unmapped` whose lookup was rejected until the retries were used up.
@@ -125,7 +130,7 @@ pub(crate) fn copy_addresses(
     filed: &[FiledMailbox],
 ) -> CopyAddresses {
     let primary = |resolved: &Resolved<Mailbox, MailboxError>| match resolved {
-        Resolved::Mailbox { mailbox, .. } => Some(mailbox.primary.clone()),
+        Resolved::Mailbox(mailbox) => Some(mailbox.primary.clone()),
         Resolved::Filed(address) => {
             let filed = filed.iter().find(|filed| filed.address == *address)?;
             Some(filed.primary.as_ref().unwrap_or(address).clone())
@@ -148,25 +153,26 @@ pub(crate) fn decide(
     let mut plan = Plan::default();
     let mut ids = HashSet::new();
     let expected_before = before.all_expected();
-    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox { .. }));
+    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
     for (participant, resolved) in resolved.iter().enumerate() {
         let earlier = before.missing.iter().find(|missing| missing.participant == participant);
+        let had_account = earlier.is_some_and(|earlier| earlier.reason == MissingReason::MailboxUnconfirmed);
         // Of the participant, not of an address: a corrected row does not block the item.
         let expected = expected_before.contains(&participant) || is_expected(resolved);
         if expected && !matches!(resolved, Resolved::Filed(_)) {
             plan.expected.push(participant);
         }
         match resolved {
-            Resolved::Mailbox { mailbox, .. } => {
-                if expected {
-                    plan.expected_in.entry(mailbox.id.clone()).or_default().push(participant);
-                }
+            Resolved::Mailbox(mailbox) => {
+                plan.found_in.entry(mailbox.id.clone()).or_default().push(participant);
                 if ids.insert(mailbox.id.clone()) {
                     plan.mailboxes.push(mailbox.clone());
                 }
             }
             Resolved::Filed(_) => {}
-            Resolved::NotFound { has_account: false, .. } if !expected => plan.unmapped.push(participant),
+            Resolved::NotFound { has_account, .. } if !expected && !has_account && !had_account => {
+                plan.unmapped.push(participant);
+            }
             Resolved::NotFound { .. } if !expected => {
                 let limit = limit.unexpected();
                 let reason = MissingReason::MailboxUnconfirmed;
@@ -201,7 +207,12 @@ pub(crate) fn decide(
                         | MailboxError::Unrecognized { .. }
                         | MailboxError::Rejected { .. }
                 );
-                let reason = if is_answer { MissingReason::LookupRejected } else { MissingReason::LookupFailed };
+                let reason = match (is_answer, had_account) {
+                    (false, _) => MissingReason::LookupFailed,
+                    // A rejected lookup does not say that the account is gone.
+                    (true, true) if !expected => MissingReason::MailboxUnconfirmed,
+                    (true, _) => MissingReason::LookupRejected,
+                };
                 if !witness {
                     plan.requires_witness = true;
                     plan.waiting.add(undecided(error, is_answer, None));
@@ -233,12 +244,12 @@ pub(crate) fn decide(
     plan
 }
 
-/// Returns whether the user map or the tenant's domains expect a mailbox now. `false` for a participant with a copy.
+/// Returns whether the user map or the tenant's domains expect a mailbox now, or it was found. `false` for a participant with
+/// a copy.
 fn is_expected(resolved: &Resolved<Mailbox, MailboxError>) -> bool {
     match resolved {
-        Resolved::Mailbox { expected, .. }
-        | Resolved::NotFound { expected, .. }
-        | Resolved::Failed { expected, .. } => *expected,
+        Resolved::Mailbox(_) => true,
+        Resolved::NotFound { expected, .. } | Resolved::Failed { expected, .. } => *expected,
         Resolved::Filed(_) => false,
     }
 }

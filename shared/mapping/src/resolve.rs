@@ -52,12 +52,7 @@ pub struct Rules<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved<M, E> {
     /// Found by the user map or by the participant's own address.
-    Mailbox {
-        /// The mailbox.
-        mailbox: M,
-        /// As in `NotFound`.
-        expected: bool,
-    },
+    Mailbox(M),
     /// This address of the participant has its copy already; there was no lookup.
     Filed(MailboxAddress),
     /// The directory has no mailbox for the address, or the participant has no address.
@@ -115,7 +110,7 @@ pub async fn resolve<D: Directory>(
             return Resolved::Filed(first.clone());
         }
         let found = match lookups.result(first) {
-            Some(Ok(Found::Mailbox(mailbox))) => return Resolved::Mailbox { mailbox: mailbox.clone(), expected },
+            Some(Ok(Found::Mailbox(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
             Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
             Some(Ok(found)) => Some(found),
             None => None,
@@ -124,7 +119,7 @@ pub async fn resolve<D: Directory>(
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own_address) if filed(own_address) => Resolved::Filed(own_address.clone()),
             Some(own_address) if confirmed_missing.contains(&place) => match lookups.result(own_address) {
-                Some(Ok(Found::Mailbox(mailbox))) => Resolved::Mailbox { mailbox: mailbox.clone(), expected },
+                Some(Ok(Found::Mailbox(mailbox))) => Resolved::Mailbox(mailbox.clone()),
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
                 Some(Ok(found)) => not_found(Some(found)),
                 None => not_found(None),

@@ -36,8 +36,8 @@ pub struct Outcome {
     /// one, the outcome is not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingParticipant>,
-    /// Participants without a copy of whom any attempt expected a mailbox, by their place in the item. They stay expected
-    /// if their row in the user map is removed, until the item is replayed.
+    /// Participants without a copy of whom any attempt expected a mailbox, or found it, by their place in the item. They stay
+    /// expected if their row in the user map is removed, until the item is replayed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected: Vec<usize>,
     /// Participants that have no mailbox and are not expected to have one, by their place in the item: 0 is the sender,

@@ -250,6 +250,24 @@ async fn participant_stays_expected_after_an_unavailable_mailbox() {
     assert!(test.outcome().is_complete() && test.outcome().expected.is_empty());
 }
 
+/// The participant is in no user map and in no tenant domain. The mailbox is found, and does not accept the copy; a replica
+/// of the directory without the account answers the next lookup.
+#[tokio::test]
+async fn found_mailbox_stays_expected_until_it_has_its_copy() {
+    let down = MailboxError::Unavailable { detail: "HTTP 503".to_owned(), retry_after: None };
+    for error in [down, refused()] {
+        let test = Test::with([Ok(()), Err(error), Ok(())]).await;
+        assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })));
+        *test.fake.absent.lock().unwrap() = Some(PARTICIPANTS[1]);
+        assert!(matches!(test.deliver().await, Err(Failure::Transient { .. })), "complete without the copy");
+        assert_eq!(test.outcome().unmapped, [0; 0], "dropped silently");
+
+        *test.fake.absent.lock().unwrap() = None;
+        assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+        assert!(test.outcome().is_complete() && test.outcome().mailboxes.len() == 2);
+    }
+}
+
 /// A replayed item waits for a mailbox that is unavailable, and the participant's row is removed meanwhile.
 #[tokio::test]
 async fn participant_of_a_replayed_item_stays_expected() {

@@ -287,14 +287,17 @@ async fn account_without_mailbox_is_unmapped_after_repeated_checks() {
     let plan = item.check(&[], false).await;
     assert_eq!((addresses(&plan), plan.unmapped.len()), (vec![ADA], 0), "the others get their copies");
     assert_eq!((plan.missing[0].participant, plan.missing[0].reason), (1, MissingReason::MailboxUnconfirmed));
-    assert!(plan.expected.is_empty() && plan.given_up.is_none() && plan.waiting.end().is_some());
+    assert_eq!(plan.expected, [0], "only the mailbox that was found");
+    assert!(plan.given_up.is_none() && plan.waiting.end().is_some());
     // The mailbox is in creation for half an hour.
     item.now += SignedDuration::from_mins(30);
     item.mail.respond(CLIENT, Ok(Some("")));
     assert_eq!(addresses(&item.check(&[ADA], false).await), [CLIENT]);
 
+    // Another item of the same participants.
     item.mail.respond(CLIENT, Ok(None));
     item.missing.clear();
+    item.expected.clear();
     for minutes in [0, 30, 29] {
         item.now += SignedDuration::from_mins(minutes);
         assert!(item.check(&[ADA], false).await.unmapped.is_empty(), "{minutes}");
@@ -307,6 +310,46 @@ async fn account_without_mailbox_is_unmapped_after_repeated_checks() {
     let plan = item.check(&[ADA], false).await;
     assert_eq!((plan.unmapped.as_slice(), plan.lookup_rejected.len(), plan.missing.len()), (&[1][..], 0, 0));
     assert!(plan.given_up.is_none() && plan.waiting.end().is_none());
+}
+
+/// The account was created a moment ago, and some replicas of the directory do not have it yet.
+#[tokio::test]
+async fn replica_without_the_account_drops_no_participant() {
+    let see_account = |item: &Item, seen: bool| {
+        let mut accounts = item.mail.1.lock().unwrap();
+        if seen { accounts.insert(CLIENT) } else { accounts.remove(CLIENT) }
+    };
+    let mut item = Item::of(&[ADA, CLIENT]);
+    item.mail.respond(CLIENT, Ok(None));
+    see_account(&item, true);
+    assert_eq!(item.check(&[], false).await.missing[0].reason, MissingReason::MailboxUnconfirmed);
+    see_account(&item, false);
+    item.now += SignedDuration::from_secs(5);
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!((plan.missing.len(), plan.unmapped.len()), (1, 0), "dropped after five seconds");
+    // A rejected lookup does not say that the account is gone.
+    item.mail.respond(CLIENT, Err(rejected()));
+    item.now += SignedDuration::from_mins(1);
+    assert!(item.check(&[ADA], true).await.unmapped.is_empty());
+    item.mail.respond(CLIENT, Ok(None));
+    item.now += SignedDuration::from_mins(58);
+    assert!(item.check(&[ADA], false).await.unmapped.is_empty(), "the hour is not over");
+    item.now += SignedDuration::from_mins(1);
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!((plan.missing.len(), plan.unmapped), (0, vec![1]));
+}
+
+/// The mailbox is found, and filing in it fails.
+#[tokio::test]
+async fn participant_whose_mailbox_was_found_stays_expected() {
+    let mut item = Item::of(&[ADA, CLIENT]);
+    assert_eq!(addresses(&item.check(&[], false).await), [ADA, CLIENT]);
+    item.mail.respond(CLIENT, Ok(None));
+    let plan = item.check_hourly(24, &[ADA]).await;
+    assert_eq!((plan.missing[0].reason, plan.unmapped.len()), (MissingReason::MailboxNotFound, 0));
+    item.now += SignedDuration::from_hours(1);
+    let plan = item.check(&[ADA], false).await;
+    assert_eq!(plan.given_up.map(|(reason, _)| reason), Some(Reason::MailboxNotFound));
 }
 
 #[tokio::test]

@@ -59,12 +59,7 @@ fn person(phone: &str, email: &str) -> Participant {
 type Results = Vec<Resolved<String, &'static str>>;
 
 fn mailbox(id: &str) -> Resolved<String, &'static str> {
-    Resolved::Mailbox { mailbox: id.to_owned(), expected: false }
-}
-
-/// Found, and expected because of the user map.
-fn mapped(id: &str) -> Resolved<String, &'static str> {
-    Resolved::Mailbox { mailbox: id.to_owned(), expected: true }
+    Resolved::Mailbox(id.to_owned())
 }
 
 const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false, has_account: false };
@@ -83,11 +78,11 @@ fn resolved(participants: &[Participant], automatic: bool, confirmed_missing: &[
 
 #[test]
 fn user_map_outranks_the_participants_own_address() {
-    assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mapped("ada")]);
+    assert_eq!(resolved(&[person("4520123456", "bob@example.com")], true, &[]), [mailbox("ada")]);
     // Mapped to a mailbox that is missing: the own address is used only after that was confirmed.
     let missing = [person("4520123457", "bob@example.com")];
     assert_eq!(resolved(&missing, true, &[]), [EXPECTED]);
-    assert_eq!(resolved(&missing, true, &[0]), [mapped("bob")]);
+    assert_eq!(resolved(&missing, true, &[0]), [mailbox("bob")]);
     assert_eq!(resolved(&missing, false, &[0]), [EXPECTED]);
     assert_eq!(resolved(&[person("4520123457", "stranger@elsewhere.example")], true, &[0]), [EXPECTED]);
 }
@@ -106,7 +101,7 @@ fn every_address_is_looked_up_once() {
     ];
     let (mailboxes, map) = (mailboxes(), map());
     let resolved = block_on(resolve(&group, &rules(&map, &[]), &HashSet::new(), |_| false, &mailboxes));
-    let ada = || mapped("ada");
+    let ada = || mailbox("ada");
     assert_eq!(
         resolved,
         [ada(), mailbox("ada"), mailbox("bob"), UNEXPECTED, UNEXPECTED, ada(), UNEXPECTED, UNEXPECTED],
@@ -136,7 +131,7 @@ fn lookup_that_fails_does_not_affect_other_participants() {
     assert_eq!(
         resolved(&group, true, &[1]),
         [
-            mapped("ada"),
+            mailbox("ada"),
             Resolved::Failed { expected: true, error: "down" },
             Resolved::Failed { expected: false, error: "down" }
         ]
@@ -161,7 +156,7 @@ fn user_map_row_counts_for_messages_of_its_period() {
     let at = |time: &str| Rules { at: time.parse().unwrap(), ..rules(&map, &[]) };
     let group = [person("4520123456", "bob@example.com")];
     let results = |time| block_on(resolve(&group, &at(time), &HashSet::new(), |_| false, &mailboxes()));
-    assert_eq!(results("2026-06-30T23:59:59Z"), [mapped("ada")]);
+    assert_eq!(results("2026-06-30T23:59:59Z"), [mailbox("ada")]);
     assert_eq!(results("2026-07-01T00:00:00Z"), [mailbox("bob")]);
 }
 
@@ -174,7 +169,7 @@ fn account_without_mailbox_differs_from_an_unknown_address() {
         |confirmed: &HashSet<usize>| block_on(resolve(&group, &rules(&map, &[]), confirmed, |_| false, &mailboxes()));
     let account = |expected| Resolved::NotFound { expected, has_account: true };
     assert_eq!(resolved(&HashSet::new()), [account(true), account(false), UNEXPECTED]);
-    assert_eq!(resolved(&HashSet::from([0])), [mapped("bob"), account(false), UNEXPECTED]);
+    assert_eq!(resolved(&HashSet::from([0])), [mailbox("bob"), account(false), UNEXPECTED]);
 }
 
 /// A directory that responds to a lookup only when a second one has arrived.
