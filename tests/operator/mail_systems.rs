@@ -96,6 +96,7 @@ async fn reconcile_checks_the_mailboxes_of_the_configured_mail_system() {
         id: None,
         address: ADA.parse().unwrap(),
         primary: None,
+        participants: Vec::new(),
         result: FilingResult::Imported,
         message: "AAMk".to_owned(),
         at,

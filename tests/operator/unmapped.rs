@@ -5,7 +5,7 @@ use std::path::Path;
 use harness::{FOLDER, ItemSource, MailSystem, Pipeline};
 use jiff::{SignedDuration, Timestamp};
 use local::{cloud::Step, sample_source::Sample};
-use model::{ItemId, Lease, MissingReason, Outcome, keys};
+use model::{DeadLetterSource, ImportTask, ItemId, Lease, MissingReason, Outcome, Reason, Stage, TASK_VERSION, keys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -145,6 +145,74 @@ async fn renamed_addresses_in_the_map_make_no_second_copy() {
     assert_eq!(day.reconcile_unmapped(&["--yes"]).await.1, ITEMS as u64);
     day.pipeline.drain().await.unwrap();
     assert_eq!(day.count_copies(), [0, ITEMS, 0], "Ada's mailbox got another copy at its new address");
+}
+
+/// Ada's number was given to Cat, and the user map has no periods. The outcome of one item was written by an earlier release.
+#[tokio::test]
+async fn new_owner_of_a_number_gets_no_copy_of_earlier_items() {
+    let day = Day::start().await;
+    let mut earlier = day.read_outcome(0).await;
+    earlier.identities.clear();
+    earlier.mailboxes[0].participants.clear();
+    day.put_outcome(&earlier).await;
+    day.put_user_map(&[("+4520123456", CAT), ("+4520123457", BOB)]).await;
+    let (_, _, found) = day.reconcile_unmapped(&["--yes"]).await;
+    assert_eq!(found["copies"], json!({BOB: ITEMS}));
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.count_copies(), [ITEMS, ITEMS, 0], "other copies were filed than the command showed");
+    for number in 0..ITEMS {
+        let outcome = day.read_outcome(number).await;
+        assert!(outcome.is_complete() && outcome.unmapped == [2] && outcome.only.is_none(), "{outcome:?}");
+    }
+    let copies = std::fs::read_dir(day.mail.path().join(BOB).join(FOLDER).join("cur")).unwrap();
+    let mut senders: Vec<_> = copies
+        .map(|copy| {
+            let copy = std::fs::read_to_string(copy.unwrap().path()).unwrap();
+            copy.lines().find(|line| line.starts_with("From:")).unwrap().to_owned()
+        })
+        .collect();
+    senders.sort();
+    let (neutral, named) = senders.split_first().unwrap();
+    assert!(neutral.contains("4520123456@whatsapp.invalid"), "Ada's mailbox is not recorded: {neutral}");
+    assert!(named.iter().all(|sender| sender.contains(ADA)), "{named:?}");
+}
+
+/// The new employee's mailbox is missing until the item is a dead letter. The replay files nothing else either.
+#[tokio::test]
+async fn replay_of_a_remapped_item_files_only_the_missing_copy() {
+    let day = Day::start().await;
+    day.put_user_map(&[("+4520123456", CAT), ("+4520123457", BOB), ("+12025550143", CAT)]).await;
+    let mut reopened = day.read_outcome(0).await;
+    assert!(reopened.look_up_again(|place| place == 1, MissingReason::MappedLater, Timestamp::now()));
+    let source =
+        DeadLetterSource::new("m".to_owned(), reopened.run.clone().unwrap(), Timestamp::now(), Timestamp::now());
+    reopened.dead_letter(Stage::Import, Reason::MailboxNotFound, source);
+    day.put_outcome(&reopened).await;
+    let (code, _, found) = day.reconcile_unmapped(&[]).await;
+    assert_eq!(
+        (code.as_str(), &found["dead_letters"], &found["copies"]),
+        ("1", &json!(1), &json!({BOB: ITEMS - 1, CAT: ITEMS - 1}))
+    );
+    let task = ImportTask {
+        v: TASK_VERSION,
+        run: reopened.run.clone().unwrap(),
+        item: id(0),
+        archived_time: Timestamp::now(),
+        key: id(0).key(),
+        mime: reopened.mime.clone(),
+        sha256: reopened.sha256.unwrap(),
+        bytes: reopened.bytes.unwrap(),
+        message_id: reopened.message_id.clone().unwrap(),
+        message_time: None,
+        participants: None,
+        group: None,
+    };
+    let body = serde_json::to_string(&task).unwrap();
+    day.pipeline.send(&day.pipeline.machine.resources.import, &body).await.unwrap();
+    day.pipeline.drain().await.unwrap();
+    assert_eq!(day.count_copies(), [ITEMS, 1, 0]);
+    let outcome = day.read_outcome(0).await;
+    assert!(outcome.is_complete() && outcome.unmapped == [2], "{outcome:?}");
 }
 
 /// The command fails after it has written the outcome and before it has sent the task.

@@ -39,6 +39,7 @@ fn outcome(id: &ItemId, day: &str) -> anyhow::Result<Outcome> {
         id: None,
         address: ADA.parse()?,
         primary: None,
+        participants: Vec::new(),
         result: FilingResult::Imported,
         message: String::new(),
         at,

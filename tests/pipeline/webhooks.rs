@@ -136,6 +136,7 @@ async fn unrecognized_value_is_open_until_it_is_closed(pipeline: &Pipeline) -> a
 }
 
 const KARIM: &str = "karim.haddad@example.com";
+const OLIVER: &str = "oliver.marsh@example.com";
 const KARIM_NUMBER: &str = "447700900104";
 
 /// Returns a text from Karim to Ada, as the platform reports it for the number.
@@ -190,21 +191,25 @@ async fn message_between_two_numbers_is_filed_once_for_each() -> anyhow::Result<
 }
 
 /// Karim's number is connected, and is in the user map, after the messages with Ada were filed. His phone's history reports
-/// them again. The objects of the last message have expired by then.
+/// them again. The objects of the second message have expired by then, and the stored message of the third. Ada's number has
+/// been given to Oliver, who gets none of her messages.
 #[tokio::test]
 async fn number_that_is_connected_later_gets_its_own_copies() -> anyhow::Result<()> {
     let pipeline = start_pipeline(&[]).await?;
     let without_karim = user_map().lines().filter(|row| !row.contains(KARIM)).collect::<Vec<_>>().join("\n");
     pipeline.put_user_map(&without_karim).await?;
     let (_server, sender) = pipeline.start_function_url(2).await?;
-    for (stanza, words) in [(970, "before he was connected"), (971, "long before that")] {
+    let messages = [(970, "before he was connected"), (971, "long before that"), (973, "rendered again")];
+    for (stanza, words) in messages {
         sender.deliver(&receipt(&pipeline, stanza, words)).await?;
     }
     pipeline.store_events().await?;
     pipeline.run(&Pipeline::backfill()).await?;
-    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 2)]));
+    assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 3)]));
 
-    pipeline.put_user_map(user_map()).await?;
+    pipeline.put_user_map(&user_map().replace(ADA, OLIVER)).await?;
+    let rendered_again: ItemId = item_id(KARIM_NUMBER, ADA_NUMBER, 973).parse()?;
+    delete(&pipeline, &keys::mime(&rendered_again.key())).await?;
     let expired: ItemId = item_id(KARIM_NUMBER, ADA_NUMBER, 971).parse()?;
     delete(&pipeline, &keys::mime(&expired.key())).await?;
     for key in pipeline.keys(&keys::event_copies(&expired.key())).await? {
@@ -212,15 +217,19 @@ async fn number_that_is_connected_later_gets_its_own_copies() -> anyhow::Result<
     }
     // The second round reports nothing new.
     for _ in 0..2 {
-        for (stanza, words) in [(970, "before he was connected"), (971, "long before that")] {
+        for (stanza, words) in messages {
             sender.deliver(&echo(&pipeline, stanza, words)).await?;
         }
         pipeline.store_events().await?;
         pipeline.run(&Pipeline::backfill()).await?;
-        assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 2), (KARIM.to_owned(), 2)]));
+        assert_eq!(pipeline.copies()?, BTreeMap::from([(ADA.to_owned(), 3), (KARIM.to_owned(), 3)]));
+    }
+    for copy in pipeline.mail(KARIM)?.into_values() {
+        let copy = String::from_utf8_lossy(&copy).into_owned();
+        assert!(copy.contains(ADA) && !copy.contains(OLIVER), "the copy names another recipient: {copy}");
     }
     let items = read_items(&pipeline, KARIM)?;
-    let expected = [970, 971].map(|stanza| item_id(KARIM_NUMBER, ADA_NUMBER, stanza));
+    let expected = [970, 971, 973].map(|stanza| item_id(KARIM_NUMBER, ADA_NUMBER, stanza));
     assert_eq!(items.keys().cloned().collect::<Vec<_>>(), expected);
     assert!(pipeline.dead_letters().await?.is_empty());
     let (code, out, error) = run_archiver(&pipeline, &["reconcile", "--settled"]).await?;

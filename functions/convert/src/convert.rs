@@ -1,16 +1,16 @@
 //! Converts one item: gets it from the source, writes its message to the bucket, and creates the import task.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws::s3::{Condition, Put, Store, Written};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use ledger::{StoredOutcome, look_up_again, read_outcome, record_dead_letter, store_failure};
+use ledger::{StoredOutcome, identities, look_up_again, read_outcome, record_dead_letter, store_failure};
 use message::write::{Content, FileFacts, Renderer};
 use model::{
-    Attachment, Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Reason, Sha256, Stage,
-    TASK_VERSION, keys::ItemKeys,
+    Attachment, Captured, ConvertTask, DeadLetter, Failure, ImportTask, Item, MessageGroup, Outcome, Reason, Sha256,
+    Stage, TASK_VERSION, keys::ItemKeys,
 };
 use runtime::metrics::Metric;
 use source::{Fetched, Source, SourceError};
@@ -67,8 +67,8 @@ impl Work for Convert {
         let task = ConvertTask::parse(&record.body).map_err(|error| permanent(Reason::TaskMalformed, &error))?;
         let keys = ItemKeys::of_convert(&task);
         let mut stored = read_outcome(&self.store, &keys).await.map_err(Failure::from)?;
-        if let Some(complete) = stored.as_ref().filter(|stored| stored.outcome.is_complete()) {
-            stored = self.captured_later(&task, &keys, complete).await?.or(stored);
+        if let Some(filed) = stored.as_ref().filter(|stored| was_complete(&stored.outcome)) {
+            stored = self.captured_later(&task, &keys, filed).await?.or(stored);
         }
         if let Some(StoredOutcome { outcome, .. }) = &stored {
             if outcome.is_complete() {
@@ -111,15 +111,15 @@ impl Convert {
     /// the batch.
     const TASK_LIMIT: usize = 64 << 10;
 
-    /// Reopens a complete item if a participant without a copy is a captured number, which may have been connected after the
-    /// item was filed: import then looks the participants up again. Returns the written outcome.
+    /// Reopens an item that was complete if a participant without a copy is a captured number, which may have been connected
+    /// after the item was filed: import then looks that participant up again. Returns the written outcome.
     async fn captured_later(
         &self,
         task: &ConvertTask,
         keys: &ItemKeys,
-        complete: &StoredOutcome,
+        filed: &StoredOutcome,
     ) -> Result<Option<StoredOutcome>, Failure> {
-        if complete.outcome.unmapped.is_empty() {
+        if filed.outcome.unmapped.is_empty() {
             return Ok(None);
         }
         let captured = match self.source.captured_participants(&task.item).await {
@@ -127,9 +127,18 @@ impl Convert {
             Err(SourceError::NotFound) => return Ok(None),
             captured => captured.map_err(from_source)?,
         };
-        let reopened = look_up_again(&self.store, &keys.outcome, complete, |place| captured.contains(&place)).await?;
+        if captured.is_empty() {
+            return Ok(None);
+        }
+        // The places of the outcome are those of the stored message. The source may have other ones by now, and the stored
+        // message may be deleted.
+        let captured: HashSet<u16> = identities(&task.item, &captured).into_iter().collect();
+        let recorded = &filed.outcome.identities;
+        // An earlier build did not record who the participants are.
+        let may_be_captured = |place: usize| recorded.get(place).is_none_or(|identity| captured.contains(identity));
+        let reopened = look_up_again(&self.store, &keys.outcome, filed, may_be_captured).await?;
         if reopened.is_some() {
-            info!(item = %task.item.key(), stage = %Stage::Convert, "complete item was captured for a participant without a copy, its participants will be looked up again");
+            info!(item = %task.item.key(), stage = %Stage::Convert, "filed item was captured for a participant without a copy, who will be looked up again");
         }
         Ok(reopened)
     }
@@ -279,6 +288,12 @@ struct Limits {
     is_declared_size_ignored: bool,
     /// The source may still receive a missing part of the item.
     is_young: bool,
+}
+
+/// Returns whether an item is complete, or is incomplete only because it was looked up again. The participants of other items
+/// are all resolved by each attempt.
+fn was_complete(outcome: &Outcome) -> bool {
+    outcome.is_complete() || outcome.only.is_some()
 }
 
 /// Items older than this were listed by earlier runs, so a missing one is erased. The maximum of `OVERLAP_HOURS`.

@@ -1,12 +1,16 @@
 //! Imports one item: resolves its participants and files a copy in each of their mailboxes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws::s3::Store;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use ledger::{Acquired, Delivery, Leased, Outcomes, UserMapFile};
+use ledger::{Acquired, Delivery, Leased, Outcomes, UserMapFile, identities};
 use mapping::{Resolved, Rules};
 use model::{
     FailedMailbox, Failure, FiledMailbox, FilingResult, ImportTask, MailboxAddress, MissingReason, Outcome,
@@ -159,9 +163,19 @@ impl Import {
             outcome.mime = Some(mime_key.to_owned());
         }
         let participants = stored.participants().await?;
+        leased.outcome.set_identities(identities(&task.item, &participants));
         let (plan, addresses) = self.plan(&participants, &mut stored, &leased.outcome).await?;
         let Plan {
-            mut mailboxes, missing, expected, found_in, unmapped, lookup_rejected, waiting, given_up, ..
+            mut mailboxes,
+            missing,
+            expected,
+            found_in,
+            filed_at,
+            unmapped,
+            lookup_rejected,
+            waiting,
+            given_up,
+            ..
         } = plan;
         debug!(item = %task.key, stage = %Stage::Import, mailboxes = mailboxes.len(), missing = missing.len(), "mapped");
         let outcome = &mut leased.outcome;
@@ -171,6 +185,7 @@ impl Import {
         for mailbox in filed {
             remove_expected(outcome, &found_in, &mailbox);
         }
+        record_participants(&mut outcome.mailboxes, &found_in, &filed_at);
         if !outcome.lookup_rejected.is_empty() {
             let count = outcome.lookup_rejected.len();
             warn!(item = %task.key, stage = %Stage::Import, count, "lookups were rejected until the retry limit, filing for the others");
@@ -186,7 +201,8 @@ impl Import {
         }
     }
 
-    /// Resolves the participants that have no copy yet. Also returns the addresses for the copies.
+    /// Resolves the participants that have no copy yet; of an item that was complete, only those that are looked up again.
+    /// Also returns the addresses for the copies.
     async fn plan(
         &self,
         participants: &[Participant],
@@ -195,11 +211,13 @@ impl Import {
     ) -> Result<(Plan, CopyAddresses), Failure> {
         let map = self.user_map.current().await?;
         let now = Timestamp::now();
+        let only: Option<HashSet<usize>> = outcome.only.as_ref().map(|only| only.iter().copied().collect());
         let rules = Rules {
             map: &map,
             automatic: self.automatic_mapping,
             tenant_domains: &self.tenant_domains,
             at: if map.has_periods() { stored.time().await? } else { now },
+            only: only.as_ref(),
         };
         let contradicted = participants.iter().filter(|participant| map.is_contradicted(participant, rules.at)).count();
         if contradicted > 0 {
@@ -303,7 +321,7 @@ impl Import {
                             }
                         }
                         remove_expected(&mut leased.outcome, found_in, &mailbox.id);
-                        leased.outcome.mailboxes.push(entry(mailbox, filed));
+                        leased.outcome.mailboxes.push(entry(mailbox, filed, found_in));
                         continue;
                     }
                     Err(error) => error,
@@ -369,6 +387,22 @@ fn remove_expected(outcome: &mut Outcome, found_in: &HashMap<String, Vec<usize>>
     }
 }
 
+/// Adds the participants of the mailboxes that have a copy, each by its mailbox or by an address that has its copy.
+fn record_participants(
+    mailboxes: &mut [FiledMailbox],
+    found_in: &HashMap<String, Vec<usize>>,
+    filed_at: &HashMap<MailboxAddress, Vec<usize>>,
+) {
+    for filed in mailboxes {
+        let found = filed.id.as_ref().and_then(|id| found_in.get(id));
+        for place in found.into_iter().chain(filed_at.get(&filed.address)).flatten() {
+            if !filed.participants.contains(place) {
+                filed.participants.push(*place);
+            }
+        }
+    }
+}
+
 /// Returns the attempt for the mailboxes of an item. Without an outcome, a copy may exist only if the outcome was deleted
 /// by age, or if another stack has filed it. A message whose time cannot be read is looked up, too.
 async fn attempt(
@@ -397,8 +431,9 @@ fn pending(before: &[FailedMailbox], outcome: &Outcome) -> Vec<FailedMailbox> {
     before.iter().filter(|failed| !is_decided(&failed.address)).cloned().collect()
 }
 
-fn entry(mailbox: Mailbox, filed: Filed) -> FiledMailbox {
+fn entry(mailbox: Mailbox, filed: Filed, found_in: &HashMap<String, Vec<usize>>) -> FiledMailbox {
     FiledMailbox {
+        participants: found_in.get(&mailbox.id).cloned().unwrap_or_default(),
         id: Some(mailbox.id),
         primary: Some(mailbox.primary).filter(|primary| *primary != mailbox.address),
         address: mailbox.address,

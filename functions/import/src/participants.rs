@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) expected: Vec<usize>,
     /// Participants whose mailbox was found, by the mailbox's id.
     pub(crate) found_in: HashMap<String, Vec<usize>>,
+    /// Participants of whom an address has its copy already, by that address.
+    pub(crate) filed_at: HashMap<MailboxAddress, Vec<usize>>,
     /// Participants that have no mailbox and need none.
     pub(crate) unmapped: Vec<usize>,
     /// The entries of `unmapped` whose lookup was rejected until the retries were used up.
@@ -82,11 +84,14 @@ impl Directory for MailDirectory<'_> {
 pub(crate) struct Earlier<'a> {
     pub(crate) missing: &'a [MissingParticipant],
     pub(crate) expected: &'a [usize],
+    pub(crate) unmapped: &'a [usize],
+    pub(crate) lookup_rejected: &'a [usize],
 }
 
 impl<'a> Earlier<'a> {
     pub(crate) fn of(outcome: &'a Outcome) -> Self {
-        Self { missing: &outcome.missing, expected: &outcome.expected }
+        let Outcome { missing, expected, unmapped, lookup_rejected, .. } = outcome;
+        Self { missing, expected, unmapped, lookup_rejected }
     }
 
     /// Returns the participants of whom an earlier attempt expected a mailbox. If a participant's row is removed from the
@@ -123,21 +128,22 @@ pub(crate) fn confirmed_missing(
 }
 
 /// Returns the addresses for a copy: the primary address of each participant's mailbox. A participant without a mailbox
-/// has the address of the stored message.
+/// has the address of the stored message, and so has one that is not resolved and whose mailbox is not recorded.
 pub(crate) fn copy_addresses(
     participants: &[Participant],
     resolved: &[Resolved<Mailbox, MailboxError>],
     filed: &[FiledMailbox],
 ) -> CopyAddresses {
-    let primary = |resolved: &Resolved<Mailbox, MailboxError>| match resolved {
+    let of_place: HashMap<usize, &FiledMailbox> =
+        filed.iter().flat_map(|filed| filed.participants.iter().map(move |place| (*place, filed))).collect();
+    let primary_of = |filed: &FiledMailbox| filed.primary.as_ref().unwrap_or(&filed.address).clone();
+    let primary = |(place, resolved): (usize, &Resolved<Mailbox, MailboxError>)| match resolved {
         Resolved::Mailbox(mailbox) => Some(mailbox.primary.clone()),
-        Resolved::Filed(address) => {
-            let filed = filed.iter().find(|filed| filed.address == *address)?;
-            Some(filed.primary.as_ref().unwrap_or(address).clone())
-        }
+        Resolved::Filed(address) => filed.iter().find(|filed| filed.address == *address).map(primary_of),
+        Resolved::Unchanged => of_place.get(&place).copied().map(primary_of),
         Resolved::NotFound { .. } | Resolved::Failed { .. } => None,
     };
-    CopyAddresses::of(participants.iter().zip(resolved.iter().map(primary)))
+    CopyAddresses::of(participants.iter().zip(resolved.iter().enumerate().map(primary)))
 }
 
 /// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `witness` is true if the mail
@@ -153,13 +159,15 @@ pub(crate) fn decide(
     let mut plan = Plan::default();
     let mut ids = HashSet::new();
     let expected_before = before.all_expected();
+    let (unmapped_before, rejected_before): (HashSet<_>, HashSet<_>) =
+        (before.unmapped.iter().collect(), before.lookup_rejected.iter().collect());
     let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
     for (participant, resolved) in resolved.iter().enumerate() {
         let earlier = before.missing.iter().find(|missing| missing.participant == participant);
         let had_account = earlier.is_some_and(|earlier| earlier.reason == MissingReason::MailboxUnconfirmed);
         // Of the participant, not of an address: a corrected row does not block the item.
         let expected = expected_before.contains(&participant) || is_expected(resolved);
-        if expected && !matches!(resolved, Resolved::Filed(_)) {
+        if expected && !matches!(resolved, Resolved::Filed(_) | Resolved::Unchanged) {
             plan.expected.push(participant);
         }
         match resolved {
@@ -169,7 +177,11 @@ pub(crate) fn decide(
                     plan.mailboxes.push(mailbox.clone());
                 }
             }
-            Resolved::Filed(_) => {}
+            Resolved::Filed(address) => plan.filed_at.entry(address.clone()).or_default().push(participant),
+            Resolved::Unchanged => {
+                plan.unmapped.extend(unmapped_before.get(&participant).copied());
+                plan.lookup_rejected.extend(rejected_before.get(&participant).copied());
+            }
             Resolved::NotFound { has_account, .. } if !expected && !has_account && !had_account => {
                 plan.unmapped.push(participant);
             }
@@ -245,12 +257,12 @@ pub(crate) fn decide(
 }
 
 /// Returns whether the user map or the tenant's domains expect a mailbox now, or it was found. `false` for a participant with
-/// a copy.
+/// a copy, and for one that is not resolved.
 fn is_expected(resolved: &Resolved<Mailbox, MailboxError>) -> bool {
     match resolved {
         Resolved::Mailbox(_) => true,
         Resolved::NotFound { expected, .. } | Resolved::Failed { expected, .. } => *expected,
-        Resolved::Filed(_) => false,
+        Resolved::Filed(_) | Resolved::Unchanged => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Creates one item from the copies of an event.
 
-use model::{ItemId, Sha256};
+use model::{ItemId, Participant, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -80,10 +80,10 @@ fn envelopes<'a>(variants: &'a Variants, earlier: Option<&'a Variants>) -> Vec<&
     copies.map(|stored| &stored.event).collect()
 }
 
-/// Returns the places of the participants whose own number reports the event: 0 is the sender, 1 the first of `to`. The
-/// arguments are those of [`item`].
-pub fn captured_participants(variants: &Variants, earlier: Option<&Variants>) -> Vec<usize> {
-    people::people(&envelopes(variants, earlier)).captured
+/// Returns the participants whose own number reports the event. The arguments are those of [`item`].
+pub fn captured_participants(variants: &Variants, earlier: Option<&Variants>) -> Vec<Participant> {
+    let captured = people::people(&envelopes(variants, earlier)).captured;
+    captured.into_iter().filter_map(|participant| serde_json::from_value(participant).ok()).collect()
 }
 
 /// Creates an item from the best copy, in the JSON of the item contract. Members of a wrong type are passed on unchanged:

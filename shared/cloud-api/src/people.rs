@@ -14,8 +14,8 @@ pub(crate) struct People {
     pub(crate) to: Vec<Value>,
     pub(crate) chat: Value,
     pub(crate) is_outgoing: bool,
-    /// Places of the business numbers that report the event: 0 is the sender, 1 the first of `to`.
-    pub(crate) captured: Vec<usize>,
+    /// The business numbers that report the event.
+    pub(crate) captured: Vec<Value>,
 }
 
 /// Reads the participants from the copies of an event, the best first. The business number is always one of them: it
@@ -61,7 +61,7 @@ pub(crate) fn people(copies: &[&Envelope]) -> People {
         let id = identity(participant);
         sides.iter().any(|side| identity(&side.business_number) == id)
     };
-    let captured = (0..participants.len()).filter(|place| participants.get(*place).is_some_and(is_captured)).collect();
+    let captured = participants.iter().filter(|participant| is_captured(participant)).cloned().collect();
     for participant in &mut participants {
         complete(participant, &sides);
     }

@@ -116,6 +116,7 @@ mod tests {
         outcome.mailboxes.extend(filed.iter().map(|address| FiledMailbox {
             id: None,
             primary: None,
+            participants: Vec::new(),
             address: address.parse().unwrap(),
             result: FilingResult::Imported,
             message: "AAMk".to_owned(),

@@ -6,6 +6,7 @@ mod dated_outcomes;
 mod earlier_runs;
 pub mod entries;
 mod error;
+mod identities;
 mod large_message;
 pub mod manifest;
 mod outcomes;
@@ -18,6 +19,7 @@ pub use cursor::StoredCursor;
 pub use dated_outcomes::{Migrated, migrate_dated_outcomes};
 pub use earlier_runs::{EarlierRuns, QueuedEntries};
 pub use error::{LedgerError, store_failure};
+pub use identities::identities;
 pub use outcomes::{Acquired, Delivery, Leased, Outcomes, look_up_again, record_dead_letter};
 pub use stored_message::{
     IN_MEMORY_MAX_BYTES, StoredMessageError, StoredParticipants, read_message, read_participants,

@@ -196,11 +196,11 @@ fn retry(detail: &str, after: Option<Duration>) -> Failure {
     Failure::Transient { detail: detail.to_owned(), after }
 }
 
-/// Records in the outcome of a complete item that unmapped participants are looked up again: the item is not complete until
-/// import has done that. `places` selects them. Returns the written outcome; `None` if none is selected.
+/// Records in the outcome of an item that unmapped participants are looked up again: the item is not complete until import has
+/// done that. `places` selects them. Returns the written outcome; `None` if none is selected.
 ///
 /// # Errors
-/// [`Failure::Transient`] or [`Failure::Configuration`].
+/// [`Failure::Transient`], also while import holds the lease, or [`Failure::Configuration`].
 pub async fn look_up_again(
     store: &Store,
     key: &str,
@@ -208,8 +208,12 @@ pub async fn look_up_again(
     places: impl Fn(usize) -> bool,
 ) -> Result<Option<StoredOutcome>, Failure> {
     let mut outcome = before.outcome.clone();
-    if !outcome.look_up_again(places, MissingReason::LookupFailed, Timestamp::now()) {
+    let now = Timestamp::now();
+    if !outcome.look_up_again(places, MissingReason::LookupFailed, now) {
         return Ok(None);
+    }
+    if let Some(until) = outcome.held_until(now) {
+        return Err(lease_held(until, now));
     }
     let put = Put { key, bytes: outcome.to_json().into(), content_type: "application/json", sha256: None };
     match store.put(put, before.condition()).await.map_err(store_failure)? {

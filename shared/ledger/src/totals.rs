@@ -200,6 +200,7 @@ mod tests {
                 id: None,
                 address: address.parse().unwrap(),
                 primary: None,
+                participants: Vec::new(),
                 result: FilingResult::Imported,
                 message: String::new(),
                 at: "2026-11-22T07:00:00Z".parse().unwrap(),

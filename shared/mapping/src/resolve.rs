@@ -46,6 +46,8 @@ pub struct Rules<'a> {
     pub tenant_domains: &'a [String],
     /// The time of the message.
     pub at: Timestamp,
+    /// The participants that are resolved, by index; `None` for all.
+    pub only: Option<&'a HashSet<usize>>,
 }
 
 /// Result for one participant.
@@ -55,6 +57,8 @@ pub enum Resolved<M, E> {
     Mailbox(M),
     /// This address of the participant has its copy already; there was no lookup.
     Filed(MailboxAddress),
+    /// Not resolved, because it is not one of [`Rules::only`].
+    Unchanged,
     /// The directory has no mailbox for the address, or the participant has no address.
     NotFound {
         /// `true` if a mailbox is expected: the participant is in the user map, or the own address is in a tenant
@@ -88,10 +92,18 @@ pub async fn resolve<D: Directory>(
     filed: impl Fn(&MailboxAddress) -> bool,
     directory: &D,
 ) -> Vec<Resolved<D::Mailbox, D::Error>> {
-    let candidates: Vec<_> = participants.iter().map(|participant| Candidate::of(participant, rules)).collect();
+    let is_resolved = |place: usize| rules.only.is_none_or(|only| only.contains(&place));
+    let candidates: Vec<_> = participants
+        .iter()
+        .enumerate()
+        .map(|(place, participant)| is_resolved(place).then(|| Candidate::of(participant, rules)))
+        .collect();
     let mut lookups = Lookups { directory, results: HashMap::new() };
-    lookups.run(candidates.iter().filter_map(Candidate::first_address).filter(|address| !filed(address))).await;
+    lookups
+        .run(candidates.iter().flatten().filter_map(Candidate::first_address).filter(|address| !filed(address)))
+        .await;
     let fallbacks = candidates.iter().enumerate().filter_map(|(place, candidate)| {
+        let candidate = candidate.as_ref()?;
         let mapped_address = candidate.mapped_address.filter(|address| !filed(address))?;
         let is_missing = confirmed_missing.contains(&place) && lookups.is_missing(mapped_address);
         candidate.own_address.as_ref().filter(|address| is_missing && !filed(address))
@@ -100,6 +112,7 @@ pub async fn resolve<D: Directory>(
     lookups.run(fallbacks.iter()).await;
 
     let resolved = candidates.iter().enumerate().map(|(place, candidate)| {
+        let Some(candidate) = candidate else { return Resolved::Unchanged };
         let expected = candidate.expected;
         let not_found = |found: Option<&Found<_>>| {
             let has_account = matches!(found, Some(Found::AccountOnly));

@@ -75,7 +75,7 @@ impl Outcome {
     /// Completes the item: Leased → Complete; every required copy is filed.
     pub fn complete(&mut self) {
         (self.lease, self.dead_letter, self.dead_letter_source) = (None, None, None);
-        self.replayed = false;
+        (self.replayed, self.only) = (false, None);
         self.expected.clear();
     }
 
@@ -175,6 +175,7 @@ mod tests {
             id: Some("1".into()),
             address: "ada@example.com".parse().unwrap(),
             primary: None,
+            participants: Vec::new(),
             result: FilingResult::Imported,
             message: "AAMk".into(),
             at: now(),
@@ -258,6 +259,27 @@ mod tests {
         outcome.reopen("requeue", now());
         assert_eq!(outcome.state(now()), LeaseState::Unleased);
         assert!(outcome.missing.is_empty() && !outcome.is_complete());
+    }
+
+    /// The item was complete. Whatever happens until it is complete again, the participants that had a copy, or none, are not
+    /// looked up.
+    #[test]
+    fn complete_item_stays_limited_until_it_is_complete_again() {
+        let mut outcome = filed();
+        outcome.unmapped = vec![1, 2];
+        assert!(outcome.look_up_again(|place| place == 1, MissingReason::MappedLater, now()));
+        outcome.acquire("one".into(), later(60));
+        outcome.wait(later(30));
+        outcome.acquire("two".into(), later(90));
+        outcome.dead_letter(Stage::Import, Reason::MailboxNotFound, source());
+        outcome.begin_replay("replay");
+        assert_eq!(outcome.only.as_deref(), Some(&[1][..]));
+        outcome.acquire("three".into(), later(90));
+        outcome.dead_letter(Stage::Import, Reason::MailboxNotFound, source());
+        outcome.reopen("requeue", now());
+        assert_eq!(outcome.only.as_deref(), Some(&[1][..]));
+        outcome.complete();
+        assert_eq!(outcome.only, None);
     }
 
     #[test]

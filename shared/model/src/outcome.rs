@@ -1,5 +1,7 @@
 //! The outcome of an item.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,11 @@ pub struct Outcome {
     pub bytes: Option<u64>,
     /// The stored message's key in the bucket. Absent while nothing was rendered.
     pub mime: Option<String>,
+    /// 16 bits for each participant, by the place in the item: 0 is the sender, 1 the first of `to`. They are of a digest of
+    /// the item's id and the participant's identity; no number or name can be read from them. Every place in this object is
+    /// one of these. Absent in objects of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<u16>,
     /// The mailboxes that have a copy.
     pub mailboxes: Vec<FiledMailbox>,
     /// The mailboxes that should have a copy and do not.
@@ -41,12 +48,16 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected: Vec<usize>,
     /// Participants that have no mailbox and are not expected to have one, by their place in the item: 0 is the sender,
-    /// 1 the first of `to`. Their identity is only in the stored message's evidence.
+    /// 1 the first of `to`. Their numbers and names are only in the stored message's evidence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmapped: Vec<usize>,
     /// The entries of `unmapped` whose lookup the mail system rejected until the retries were used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookup_rejected: Vec<usize>,
+    /// Set while an item that was complete is incomplete again: the participants that are looked up. The others stay as they
+    /// were, because their numbers and addresses may belong to other people by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<usize>>,
     /// Set while the item, or a part of it, is in the dead-letter queue.
     pub dead_letter: Option<DeadLettered>,
     /// The message that became the dead letter. It covers other messages for the same version of the item, but not this
@@ -73,6 +84,10 @@ pub struct FiledMailbox {
     /// The mailbox's primary address, if it is another one: copies name the participant by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<MailboxAddress>,
+    /// The participants whose mailbox it is, by their place in the item. Empty for the catch-all mailbox, and in objects of
+    /// earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<usize>,
     /// The result of the filing.
     pub result: FilingResult,
     /// The mail system's id of the message.
@@ -211,12 +226,14 @@ impl Outcome {
             sha256: None,
             bytes: None,
             mime: None,
+            identities: Vec::new(),
             mailboxes: Vec::new(),
             failed: Vec::new(),
             missing: Vec::new(),
             expected: Vec::new(),
             unmapped: Vec::new(),
             lookup_rejected: Vec::new(),
+            only: None,
             dead_letter: None,
             dead_letter_source: None,
             replayed: false,
@@ -263,9 +280,18 @@ impl Outcome {
     }
 
     /// Records that unmapped participants may need a copy after all, so that the item is not complete until they are looked
-    /// up again. `places` selects them. Returns whether there was one.
+    /// up again. `places` selects them. If the item was complete, only they are. Returns whether there was one.
     pub fn look_up_again(&mut self, places: impl Fn(usize) -> bool, reason: MissingReason, now: Timestamp) -> bool {
         let selected: Vec<_> = self.unmapped.iter().copied().filter(|place| places(*place)).collect();
+        if selected.is_empty() {
+            return false;
+        }
+        if self.is_complete() {
+            self.only = Some(Vec::new());
+        }
+        if let Some(only) = &mut self.only {
+            only.extend(&selected);
+        }
         self.unmapped.retain(|place| !places(*place));
         self.lookup_rejected.retain(|place| !places(*place));
         self.missing.extend(selected.iter().map(|participant| MissingParticipant {
@@ -275,7 +301,43 @@ impl Outcome {
             checks: 0,
             last_check: None,
         }));
-        !selected.is_empty()
+        true
+    }
+
+    /// Records who the participants of the stored message are. If it was rendered again, its participants may have other
+    /// places: those in this object are replaced by the new places of the same participants. Of an item that was complete, a
+    /// participant whom the earlier message does not name becomes unmapped, which the operator sees.
+    pub fn set_identities(&mut self, identities: Vec<u16>) {
+        let before = std::mem::replace(&mut self.identities, identities);
+        if before.is_empty() || before == self.identities {
+            return;
+        }
+        let mut places: HashMap<u16, Vec<usize>> = HashMap::new();
+        for (place, identity) in self.identities.iter().enumerate() {
+            places.entry(*identity).or_default().push(place);
+        }
+        let moved = |place: usize| before.get(place).and_then(|identity| places.get(identity)).into_iter().flatten();
+        let move_all = |old: &mut Vec<usize>| *old = old.iter().flat_map(|place| moved(*place)).copied().collect();
+        move_all(&mut self.expected);
+        move_all(&mut self.unmapped);
+        move_all(&mut self.lookup_rejected);
+        for filed in &mut self.mailboxes {
+            move_all(&mut filed.participants);
+        }
+        let missing = std::mem::take(&mut self.missing);
+        self.missing = missing
+            .iter()
+            .flat_map(|missing| {
+                moved(missing.participant)
+                    .map(|participant| MissingParticipant { participant: *participant, ..*missing })
+            })
+            .collect();
+        if let Some(only) = &mut self.only {
+            move_all(only);
+            let known: HashSet<u16> = before.iter().copied().collect();
+            let unknown = self.identities.iter().enumerate().filter(|(_, identity)| !known.contains(identity));
+            self.unmapped.extend(unknown.map(|(place, _)| place));
+        }
     }
 
     /// Returns whether a mailbox has a copy. Mailboxes are compared by id, and by address only if no id was recorded.
@@ -300,10 +362,48 @@ mod tests {
             id: id.map(str::to_owned),
             address: "ada@example.com".parse().unwrap(),
             primary: None,
+            participants: Vec::new(),
             result: FilingResult::Imported,
             message: "AAMk".into(),
             at: "2026-11-22T07:00:00Z".parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn only_a_complete_item_limits_later_lookups() {
+        let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let look_up = |outcome: &mut Outcome, wanted: usize| {
+            outcome.look_up_again(|place| place == wanted, MissingReason::MappedLater, now)
+        };
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.unmapped = vec![1, 2, 3];
+        assert!(look_up(&mut outcome, 1) && outcome.only.is_none(), "the item was never complete");
+        outcome.missing.clear();
+        outcome.mailboxes.push(ada(Some("1")));
+        assert!(!look_up(&mut outcome, 0) && outcome.is_complete(), "the participant has a copy");
+        assert!(look_up(&mut outcome, 2) && look_up(&mut outcome, 3));
+        assert_eq!((outcome.only.as_deref(), outcome.missing.len()), (Some(&[2, 3][..]), 2));
+        assert_eq!(Outcome::parse(&outcome.to_json()).ok(), Some(outcome));
+    }
+
+    #[test]
+    fn places_follow_the_participants_of_a_new_rendering() {
+        let now: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        let mut outcome = Outcome::new("WA-1".parse().unwrap());
+        outcome.unmapped = vec![0, 2];
+        outcome.set_identities(vec![10, 11, 12]);
+        assert_eq!(outcome.unmapped, [0, 2], "an object of an earlier release");
+        outcome.mailboxes.push(FiledMailbox { participants: vec![1], ..ada(Some("1")) });
+        assert!(outcome.look_up_again(|place| place == 2, MissingReason::LookupFailed, now));
+        (outcome.expected, outcome.lookup_rejected) = (vec![2], vec![0]);
+        outcome.set_identities(vec![12, 13, 10, 11]);
+        assert_eq!((outcome.only.as_deref(), outcome.missing[0].participant), (Some(&[0][..]), 0));
+        assert_eq!((outcome.expected.as_slice(), outcome.lookup_rejected.as_slice()), (&[0][..], &[2][..]));
+        assert_eq!(outcome.mailboxes[0].participants, [3]);
+        assert_eq!(outcome.unmapped, [2, 1], "the new participant is visible");
+        outcome.only = None;
+        outcome.set_identities(vec![12]);
+        assert_eq!((outcome.unmapped.len(), outcome.missing.len()), (0, 1), "the message does not name the others");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use model::{Attachment, Captured, ItemError, ItemId, ItemJson, Listed, Sha256, Window};
+use model::{Attachment, Captured, ItemError, ItemId, ItemJson, Listed, Participant, Sha256, Window};
 
 pub use ::chat_export::Settings as ExportSettings;
 pub use archiver_api::{ArchiverApi, ArchiverUrl, ArchiverUrlError, Basic, Credentials, Limits, SecretCredentials};
@@ -48,13 +48,13 @@ pub trait Source: Send + Sync {
         true
     }
 
-    /// Returns the places of the participants for whom the item was captured: 0 is the sender, 1 the first of the others. A
-    /// participant may be captured later than another one: then an item that is complete without a copy for the former is
-    /// listed again, and its participants are looked up again. Empty if the source captures an item for all of them at once.
+    /// Returns the participants for whom the item was captured. A participant may be captured later than another one: then an
+    /// item that is complete without a copy for the former is listed again, and the former is looked up again. Empty if the
+    /// source captures an item for all of them at once.
     ///
     /// # Errors
     /// [`SourceError`].
-    async fn captured_participants(&self, _id: &ItemId) -> Result<Vec<usize>, SourceError> {
+    async fn captured_participants(&self, _id: &ItemId) -> Result<Vec<Participant>, SourceError> {
         Ok(Vec::new())
     }
 

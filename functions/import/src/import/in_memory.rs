@@ -292,6 +292,27 @@ async fn participant_of_a_replayed_item_stays_expected() {
     assert!(test.outcome().is_complete() && !test.outcome().replayed);
 }
 
+/// The item was complete. The second participant's mailbox was missing then, and the first one's address has changed since.
+#[tokio::test]
+async fn complete_item_that_is_looked_up_again_files_only_the_missing_copy() {
+    let mut test = Test::with([Ok(()), Ok(())]).await;
+    test.task.participants.as_mut().unwrap()[0].phone = Some("+4520123456".to_owned());
+    *test.fake.absent.lock().unwrap() = Some(PARTICIPANTS[1]);
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+    let filed = test.outcome();
+    assert_eq!((filed.mailboxes[0].participants.as_slice(), filed.unmapped.as_slice()), (&[0][..], &[1][..]));
+
+    *test.fake.absent.lock().unwrap() = None;
+    let now = Timestamp::now();
+    test.change(|outcome| assert!(outcome.look_up_again(|_| true, MissingReason::MappedLater, now))).await;
+    test.task.participants.as_mut().unwrap()[0].email = Some("eve@example.com".to_owned());
+    assert_eq!(test.deliver().await.ok(), Some(Next::Done));
+    let outcome = test.outcome();
+    let addresses: Vec<_> = outcome.mailboxes.iter().map(|filed| filed.address.as_str()).collect();
+    assert_eq!((addresses, outcome.mailboxes[1].participants.as_slice()), (PARTICIPANTS.to_vec(), &[1][..]));
+    assert!(outcome.is_complete() && outcome.only.is_none() && outcome.unmapped.is_empty());
+}
+
 /// The stored message was deleted by age, and convert has rendered it again before the last copy was filed.
 #[tokio::test]
 async fn outcome_describes_the_message_that_is_in_the_bucket() {

@@ -94,12 +94,12 @@ impl Item {
 
     async fn check(&mut self, filed: &[&str], witness: bool) -> Plan {
         let limit = LookupLimit { limit: RetryLimit::new(self.wait), cached: self.cached };
-        let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now };
+        let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now, only: None };
         let confirmed_missing = confirmed_missing(&self.missing, limit, self.now);
         let filed = |address: &MailboxAddress| filed.contains(&address.as_str());
         let directory = MailDirectory(&self.mail);
         let resolved = mapping::resolve(&self.participants, &rules, &confirmed_missing, filed, &directory).await;
-        let before = Earlier { missing: &self.missing, expected: &self.expected };
+        let before = Earlier { missing: &self.missing, expected: &self.expected, unmapped: &[], lookup_rejected: &[] };
         let plan = decide(&resolved, before, limit, self.now, witness);
         self.missing.clone_from(&plan.missing);
         self.expected.clone_from(&plan.expected);

@@ -66,7 +66,7 @@ const UNEXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: false,
 const EXPECTED: Resolved<String, &str> = Resolved::NotFound { expected: true, has_account: false };
 
 fn rules<'a>(map: &'a UserMap, tenant_domains: &'a [String]) -> Rules<'a> {
-    Rules { map, automatic: true, tenant_domains, at: Timestamp::UNIX_EPOCH }
+    Rules { map, automatic: true, tenant_domains, at: Timestamp::UNIX_EPOCH, only: None }
 }
 
 fn resolved(participants: &[Participant], automatic: bool, confirmed_missing: &[usize]) -> Results {
@@ -147,6 +147,17 @@ fn filed_address_is_not_looked_up() {
     let filed = ["ada@example.com", "bob@example.com", "bob@example.com"];
     assert_eq!(resolved, filed.map(|address| Resolved::Filed(address.parse().unwrap())));
     assert_eq!(*mailboxes.requested.lock().unwrap(), ["gone@example.com"], "a missing mailbox is looked up again");
+}
+
+#[test]
+fn only_the_selected_participants_are_looked_up() {
+    let (mailboxes, map) = (mailboxes(), map());
+    let group = [person("4520123456", ""), person("", "bob@example.com"), person("4520123457", "ada@example.com")];
+    let only = HashSet::from([1]);
+    let rules = Rules { only: Some(&only), ..rules(&map, &[]) };
+    let resolved = block_on(resolve(&group, &rules, &HashSet::from([2]), |_| false, &mailboxes));
+    assert_eq!(resolved, [Resolved::Unchanged, mailbox("bob"), Resolved::Unchanged]);
+    assert_eq!(*mailboxes.requested.lock().unwrap(), ["bob@example.com"]);
 }
 
 #[test]

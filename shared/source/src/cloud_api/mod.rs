@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use aws::s3::Store;
 use cloud_api::{EVIDENCE_ID, Variants, file_place, original_id};
 use jiff::{SignedDuration, Timestamp};
-use model::{Attachment, ItemId, ItemJson, Sha256, Window};
+use model::{Attachment, ItemId, ItemJson, Participant, Sha256, Window};
 
 use self::media_task::retry_after;
 pub use self::{
@@ -74,7 +74,7 @@ impl Source for CloudApi {
     }
 
     /// A business number may be connected after the item was filed for another one, and report the item then.
-    async fn captured_participants(&self, id: &ItemId) -> Result<Vec<usize>, SourceError> {
+    async fn captured_participants(&self, id: &ItemId) -> Result<Vec<Participant>, SourceError> {
         let variants = self.variants(id).await?;
         Ok(cloud_api::captured_participants(&variants, self.earlier(id).await?.as_ref()))
     }

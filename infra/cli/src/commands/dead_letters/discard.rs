@@ -118,6 +118,7 @@ mod tests {
             id: Some("1".to_owned()),
             address: ADA.parse().unwrap(),
             primary: None,
+            participants: Vec::new(),
             result: FilingResult::Imported,
             message: "AAMk".to_owned(),
             at: now(),

@@ -411,6 +411,7 @@ mod tests {
             id: Some("id-1".to_owned()),
             address: "ada@example.com".parse().unwrap(),
             primary: "ada.byrne@example.com".parse().ok(),
+            participants: Vec::new(),
             result: FilingResult::Imported,
             message: String::new(),
             at: Timestamp::UNIX_EPOCH,

@@ -66,7 +66,7 @@ pub struct Remapped {
     pub items: u64,
     /// Missing copies by mailbox.
     pub copies: BTreeMap<MailboxAddress, u64>,
-    /// Number of items that are dead letters: a replay resolves their participants again.
+    /// Number of items that are dead letters: they are replayed first.
     pub dead_letters: u64,
     /// Number of items that a function processes.
     pub in_flight: u64,
@@ -352,7 +352,7 @@ fn table(found: &Remapped, runs: usize) -> String {
     for (count, what) in [
         (
             found.dead_letters,
-            "wait as dead letters; a replay resolves their participants again: archiver dead-letters replay",
+            "wait as dead letters: replay them (archiver dead-letters replay), then run the same command again",
         ),
         (found.in_flight, "are in flight: run the same command again"),
         (found.unreadable, "have no readable stored message any more, so their participants are unknown"),
