@@ -14,6 +14,8 @@ use local::{
 use model::{ItemId, MissingReason, Outcome, Reason, keys};
 use serde_json::{Value, json};
 
+use crate::command_line::{archiver_command, run};
+
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 /// Every participant with an address in this domain is expected to have a mailbox.
@@ -88,6 +90,8 @@ async fn missing_mailbox_dead_letters_and_replay_files_that_copy_only() -> anyho
         (1, 1),
         "the outcome does not record the participant without a copy"
     );
+    let (code, shown, stderr) = run(archiver_command(&pipeline, &["dead-letters", "show", "WA-1"])?).await?;
+    assert!(code == Some(0) && shown.contains("participant 2 (mailbox-not-found)"), "{shown}{stderr}");
 
     std::fs::create_dir(mail.path().join(BOB))?;
     // Ada has moved her copy: a lookup in the folder would not find it, and a second copy would be filed.

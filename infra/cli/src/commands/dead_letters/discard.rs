@@ -8,7 +8,7 @@ use model::{ItemId, LeaseState, Outcome};
 use serde_json::{Value, json};
 
 use super::{list, message::DeadLetterMessage, queue::DeadLetterQueue, replay::Plan};
-use crate::Interrupt;
+use crate::{Interrupt, text::shown};
 
 /// Result of a discard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,7 +19,8 @@ pub struct Discarded {
     pub left: u64,
 }
 
-/// Discards the messages of a plan. Reports for each the key of its copy and the mailboxes that lack the item.
+/// Discards the messages of a plan. Reports for each the key of its copy, and the mailboxes and participants that lack the
+/// item.
 ///
 /// # Errors
 /// The queue or the bucket fails, or `report` does. Every reported message was discarded before its report; if `report` itself
@@ -52,7 +53,7 @@ pub async fn discard(
                 let mut details = dead_letter.to_json();
                 details["copy"] = json!(copy);
                 details["has"] = json!(outcome.as_ref().map_or(0, |outcome| outcome.mailboxes.len()));
-                details["missing"] = missing(outcome.as_ref(), Timestamp::now());
+                add_missing(&mut details, outcome.as_ref(), Timestamp::now());
                 report(&dead_letter, details)?;
             }
         }
@@ -64,16 +65,35 @@ pub async fn discard(
     result.map(|()| done)
 }
 
-/// Returns the mailboxes that lack the item; `null` if no mailbox has it or the outcome is not final at this time.
-fn missing(outcome: Option<&Outcome>, now: Timestamp) -> Value {
+/// Adds the mailboxes that lack the item (`missing`), and the participants whose mailbox was not found
+/// (`missing_participants`). `null` if nothing is recorded or the outcome is not final at this time.
+fn add_missing(details: &mut Value, outcome: Option<&Outcome>, now: Timestamp) {
     let decided = |outcome: &&Outcome| match outcome.state(now) {
         LeaseState::Complete => true,
-        LeaseState::DeadLettered(_) => !outcome.mailboxes.is_empty() && !outcome.failed.is_empty(),
+        LeaseState::DeadLettered(_) => {
+            !(outcome.mailboxes.is_empty() && outcome.failed.is_empty() && outcome.missing.is_empty())
+        }
         LeaseState::Unleased | LeaseState::Leased { .. } | LeaseState::Waiting { .. } => false,
     };
-    outcome
-        .filter(decided)
-        .map_or(Value::Null, |outcome| outcome.failed.iter().map(|failed| json!(failed.address)).collect())
+    let decided = outcome.filter(decided);
+    let failed = |outcome: &Outcome| outcome.failed.iter().map(|failed| json!(failed.address)).collect();
+    details["missing"] = decided.map_or(Value::Null, failed);
+    if let Some(outcome) = decided {
+        list::add_missing_participants(details, outcome);
+    }
+}
+
+/// Returns the line about the mailboxes and participants that lack an item.
+pub(super) fn missing_text(details: &Value) -> String {
+    let Some(failed) = details["missing"].as_array() else {
+        return match &details["has"] {
+            has if *has == 0 => "all mailboxes: a copy was never recorded".to_owned(),
+            has => format!("unknown: the outcome is not final; {has} mailboxes have it"),
+        };
+    };
+    let addresses = failed.iter().filter_map(Value::as_str).map(shown);
+    let lines: Vec<_> = addresses.chain(list::participants(&details["missing_participants"])).collect();
+    if lines.is_empty() { "none of its mailboxes".to_owned() } else { lines.join(", ") }
 }
 
 /// Writes a copy of the whole message. An item may have more than one dead letter, so the message's id is part of the
@@ -100,7 +120,9 @@ async fn write_copy(store: &Store, dead_letter: &DeadLetterMessage) -> anyhow::R
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use model::{DeadLetterSource, FailedMailbox, FiledMailbox, FilingResult, Reason, Stage};
+    use model::{
+        DeadLetterSource, FailedMailbox, FiledMailbox, FilingResult, MissingParticipant, MissingReason, Reason, Stage,
+    };
 
     use super::*;
 
@@ -135,6 +157,33 @@ mod tests {
         outcome
     }
 
+    fn missing(outcome: Option<&Outcome>, now: Timestamp) -> Value {
+        let mut details = json!({});
+        add_missing(&mut details, outcome, now);
+        details["missing"].take()
+    }
+
+    /// Returns what the command prints about an outcome.
+    fn printed(outcome: &Outcome) -> String {
+        let mut details = json!({"has": outcome.mailboxes.len()});
+        add_missing(&mut details, Some(outcome), now());
+        missing_text(&details)
+    }
+
+    #[test]
+    fn discard_names_participants_without_a_mailbox() {
+        let mut outcome = filed_in_part();
+        let reason = MissingReason::MailboxNotFound;
+        outcome.missing.push(MissingParticipant { participant: 2, reason, since: now(), checks: 50, last_check: None });
+        assert_eq!(printed(&outcome), "bob@example.com, participant 3 (mailbox-not-found)");
+        outcome.failed.clear();
+        assert_eq!(printed(&outcome), "participant 3 (mailbox-not-found)");
+        outcome.mailboxes.clear();
+        assert_eq!(printed(&outcome), "participant 3 (mailbox-not-found)", "nobody has a copy");
+        outcome.missing.clear();
+        assert_eq!(printed(&outcome), "all mailboxes: a copy was never recorded");
+    }
+
     #[test]
     fn discard_names_missing_mailboxes_of_a_final_outcome() {
         assert_eq!(missing(Some(&filed_in_part()), now()), json!([BOB]));
@@ -144,7 +193,9 @@ mod tests {
         assert_eq!(missing(Some(&complete), now()), json!([]));
         let mut nowhere = filed_in_part();
         nowhere.mailboxes.clear();
-        for (outcome, reason) in [(None, "no outcome"), (Some(&nowhere), "no mailbox has the item")] {
+        assert_eq!(missing(Some(&nowhere), now()), json!([BOB]));
+        nowhere.failed.clear();
+        for (outcome, reason) in [(None, "no outcome"), (Some(&nowhere), "nothing is recorded")] {
             assert_eq!(missing(outcome, now()), Value::Null, "{reason}");
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::Write};
 use aws::s3::Store;
 use jiff::Timestamp;
 use ledger::StoredOutcome;
+use model::Outcome;
 use serde_json::{Value, json};
 
 use super::{
@@ -184,6 +185,9 @@ pub async fn show(
         let outcome = stored.map(|stored| stored.outcome);
         details["filed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.mailboxes).map(|filed| &filed.address));
         details["failed"] = addresses(outcome.iter().flat_map(|outcome| &outcome.failed).map(|failed| &failed.address));
+        if let Some(outcome) = &outcome {
+            add_missing_participants(&mut details, outcome);
+        }
         if as_json {
             writeln!(out, "{}", text::json(&details)?)?;
             continue;
@@ -192,6 +196,9 @@ pub async fn show(
         for (name, value) in details.as_object().into_iter().flatten() {
             let value = match value {
                 Value::Null => continue,
+                missing if name == "missing_participants" => {
+                    participants(missing).map(|line| line + "\n").collect::<String>()
+                }
                 Value::String(text) => shown_up_to(text, 4_000),
                 Value::Array(list) => {
                     list.iter().filter_map(Value::as_str).map(|line| shown(line) + "\n").collect::<String>()
@@ -203,6 +210,22 @@ pub async fn show(
         writeln!(out, "{table}")?;
     }
     Ok((found.len(), summary.unread || summary.truncated))
+}
+
+/// Adds the participants whose mailbox was not found, if there is one.
+pub(super) fn add_missing_participants(details: &mut Value, outcome: &Outcome) {
+    if !outcome.missing.is_empty() {
+        details["missing_participants"] = json!(outcome.missing);
+    }
+}
+
+/// Returns a line for each participant without a mailbox, counted from 1: the sender.
+pub(super) fn participants(missing: &Value) -> impl Iterator<Item = String> {
+    let line = |missing: &Value| {
+        let place = missing["participant"].as_u64()?.saturating_add(1);
+        Some(format!("participant {place} ({})", shown(missing["reason"].as_str()?)))
+    };
+    missing.as_array().into_iter().flatten().filter_map(line)
 }
 
 fn addresses<'a>(addresses: impl Iterator<Item = &'a model::MailboxAddress>) -> Value {

@@ -23,11 +23,11 @@ pub use self::{
     queue::{DeadLetterQueue, DeadLetterQueueError, HOLD, MAX_HELD_MESSAGES, Scan},
     replay::{Plan, ReplayOptions, Replayed, replay},
 };
-use crate::text::{self, shown};
 use crate::{
     Interrupt,
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
+    text,
 };
 
 /// Arguments of `archiver dead-letters`.
@@ -281,13 +281,7 @@ async fn run_discard(
             return Ok(writeln!(out, "{}", text::json(&details)?)?);
         }
         let key = dead_letter.item.as_ref().map_or_else(|| "item unknown".to_owned(), |item| item.key().to_string());
-        let missing = match details["missing"].as_array() {
-            Some(mailboxes) if mailboxes.is_empty() => "none of its mailboxes".to_owned(),
-            Some(mailboxes) => mailboxes.iter().filter_map(Value::as_str).map(shown).collect::<Vec<_>>().join(", "),
-            None if details["has"] == 0 => "all mailboxes: a copy was never recorded".to_owned(),
-            None => format!("unknown: the outcome is not final; {} mailboxes have it", details["has"]),
-        };
-        Ok(writeln!(out, "{key}  {}  missing in: {missing}", dead_letter.reason)?)
+        Ok(writeln!(out, "{key}  {}  missing in: {}", dead_letter.reason, discard::missing_text(&details))?)
     })
     .await?;
     let mut notes = io::stderr().lock();

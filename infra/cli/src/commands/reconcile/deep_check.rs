@@ -255,7 +255,7 @@ impl MailboxQueries<'_> {
             (Ok(mailboxes), Some(message_id)) => {
                 let content = copy.outcome.content;
                 let identity = Identity { item: &copy.outcome.item, message_id, content, kind: None };
-                match held(mailboxes.as_ref(), address, &identity).await {
+                match held(mailboxes.as_ref(), copy.filed, &identity).await {
                     Ok(status) => status,
                     Err(error) => {
                         self.note_failure(address);
@@ -280,12 +280,18 @@ impl MailboxQueries<'_> {
 
 async fn held(
     mailboxes: &dyn Mailboxes,
-    address: &MailboxAddress,
+    filed: &FiledMailbox,
     copy: &Identity<'_>,
 ) -> Result<CopyStatus, MailboxError> {
-    let Some(mailbox) = mailboxes.find(address).await? else {
+    let Some(mailbox) = mailboxes.find(&filed.address).await? else {
         return Ok(CopyStatus::Unknown("the mailbox does not exist (any more)".to_owned()));
     };
+    // The address was given to another person, whose mailbox says nothing about the copy.
+    if filed.id.as_ref().is_some_and(|id| *id != mailbox.id) {
+        return Ok(CopyStatus::Unknown(
+            "the address belongs to another mailbox than at the time of the filing".to_owned(),
+        ));
+    }
     let copies = mailboxes.copies(&mailbox, copy).await?;
     let without_class = copies.iter().filter(|copy| copy.lacks_message_class).count() as u64;
     Ok(match copies.len() as u64 {
@@ -453,6 +459,27 @@ mod tests {
         let json = serde_json::to_value(&deep_findings).unwrap();
         let expected = serde_json::json!({"outcome": "outcomes/2026-11-22/000.json", "place": 1, "copies": 2});
         assert_eq!(json["duplicates"][0], expected);
+    }
+
+    /// The new owner of an address has neither deleted the former owner's copy, nor is the new owner's own copy the former
+    /// owner's.
+    #[tokio::test]
+    async fn address_with_a_new_owner_is_not_checked() {
+        for mailboxes in [Arc::new(PartlyFailingMailboxes::default()) as Arc<dyn Mailboxes>, Arc::new(DuplicatedCopies)]
+        {
+            let (_, mut moved) = outcome(1, &["ada@example.com", "ada@example.com"]);
+            moved.mailboxes[0].id = Some("the former owner's".to_owned());
+            let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+            let store = Store::new(&config, "none".to_owned());
+            let deep = DeepOptions { mailboxes: Ok(mailboxes), name_mailboxes: false };
+            let mut deep_check = DeepCheck::new(&store, &deep, &|| ());
+            deep_check.check(&[("outcomes/1.json".to_owned(), moved)]).await.unwrap();
+            let found = deep_check.close();
+            let [unchecked] = &found.unchecked_mailboxes[..] else { panic!("{found:?}") };
+            assert_eq!((unchecked.copies, unchecked.place), (1, 1));
+            assert!(unchecked.reason.contains("another mailbox"), "{}", unchecked.reason);
+            assert_eq!(found.copies_found + found.not_in_mailbox.len() as u64, 1, "the other copy is checked");
+        }
     }
 
     #[tokio::test]
