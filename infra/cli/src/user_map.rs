@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use aws::s3::{Condition, Object, Put, Store, StoreError, Written};
+use jiff::Timestamp;
 use mapping::{Refused, UserMap, UserMapRecord};
 use model::keys;
 use phone::Region;
@@ -94,8 +95,10 @@ impl UserMapSettings {
             Err(problem) => return Ok(MapInBucket { map: None, problem: Some(problem), can_be_confirmed: false }),
         };
         let bytes = object.as_ref().map(|object| &object.bytes[..]);
-        let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), bytes);
-        let problem = last_used(store).await?.refusal(&record).map(|refusal| refusal.to_string());
+        let empty = UserMap::empty();
+        let read = map.as_ref().unwrap_or(&empty);
+        let record = UserMapRecord::of(read, bytes, Timestamp::now());
+        let problem = last_used(store).await?.refusal(&record, read).map(|refusal| refusal.to_string());
         Ok(MapInBucket { map, can_be_confirmed: problem.is_some(), problem })
     }
 }
@@ -107,8 +110,8 @@ pub struct MapInBucket {
     pub map: Option<UserMap>,
     /// Reason why import refuses the map, or its absence, and files nothing.
     pub problem: Option<String>,
-    /// `true` if the map is valid, and refused because it has disappeared, shrunk or moved most numbers, or the record of
-    /// the last map cannot be parsed: an operator can confirm it.
+    /// `true` if the map is valid, and refused because of what has changed since the last map ([`Refused`]), or because the
+    /// record of the last map cannot be parsed: an operator can confirm it.
     pub can_be_confirmed: bool,
 }
 
@@ -137,19 +140,23 @@ impl Refusal {
     pub(super) fn option(self) -> &'static str {
         match self {
             Self::Map(Refused::Moved { .. }) => CONFIRM_MOVES,
-            Self::Map(Refused::Shrunk { .. }) | Self::UnreadableRecord => "--confirm-shrink",
+            Self::Map(Refused::Shrunk { .. } | Refused::Replaced { .. } | Refused::Ended { .. })
+            | Self::UnreadableRecord => CONFIRM_SHRINK,
         }
     }
 }
+
+/// Option of `mapping upload` for a map that lacks many numbers of the last one, or gives them no mailbox now.
+pub(super) const CONFIRM_SHRINK: &str = "--confirm-shrink";
 
 /// Option of `mapping upload` for a map in which many numbers have other mailboxes.
 pub(super) const CONFIRM_MOVES: &str = "--confirm-moves";
 
 impl LastUsed {
-    /// Returns the reason why import refuses a valid map, or its absence.
-    pub(super) fn refusal(&self, record: &UserMapRecord) -> Option<Refusal> {
+    /// Returns the reason why import refuses a valid map with this record, or its absence.
+    pub(super) fn refusal(&self, record: &UserMapRecord, map: &UserMap) -> Option<Refusal> {
         match &self.record {
-            Ok(last) => record.follows(last.as_ref()).err().map(Refusal::Map),
+            Ok(last) => record.follows(last.as_ref(), map).err().map(Refusal::Map),
             Err(refusal) => Some(*refusal),
         }
     }
@@ -192,17 +199,23 @@ mod tests {
 
     #[test]
     fn map_that_import_refuses_has_a_reason() {
-        let map = |numbers| UserMapRecord { v: UserMapRecord::VERSION, numbers, sha256: None, sample: None };
+        let map = |numbers| UserMapRecord {
+            v: UserMapRecord::VERSION,
+            numbers,
+            sha256: None,
+            sample: None,
+            numbers_now: None,
+        };
         let file = |numbers| UserMapRecord { sha256: Some(model::Sha256::of(b"file")), ..map(numbers) };
-        let last = |record| LastUsed { record, object: None };
-        assert_eq!(last(Ok(Some(map(20)))).refusal(&file(18)), None);
-        assert_eq!(last(Ok(None)).refusal(&file(0)), None, "the first map");
-        assert!(last(Ok(Some(map(20)))).refusal(&file(17)).unwrap().to_string().contains("has 17 numbers"));
+        let refusal = |record, after| LastUsed { record, object: None }.refusal(&after, &UserMap::empty());
+        assert_eq!(refusal(Ok(Some(map(20))), file(18)), None);
+        assert_eq!(refusal(Ok(None), file(0)), None, "the first map");
+        assert!(refusal(Ok(Some(map(20))), file(17)).unwrap().to_string().contains("has 17 numbers"));
         let json = serde_json::to_string(&map(20)).unwrap();
         assert_eq!(parse_record(json.as_bytes()), Ok(map(20)));
         let too_long = json.clone() + &" ".repeat(4 << 10);
         for unreadable in [too_long, json.replace("\"v\":1", "\"v\":2"), "{".to_owned()] {
-            let refused = last(parse_record(unreadable.as_bytes()).map(Some)).refusal(&file(20));
+            let refused = refusal(parse_record(unreadable.as_bytes()).map(Some), file(20));
             assert!(refused.unwrap().to_string().contains(keys::USER_MAP_RECORD), "{unreadable}");
         }
     }

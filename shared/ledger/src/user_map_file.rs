@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws::s3::{Changed, Condition, ETag, Put, Store, StoreError, Written};
+use jiff::Timestamp;
 use mapping::{UserMap, UserMapRecord};
 use model::{Failure, keys};
 use phone::Region;
@@ -41,8 +42,9 @@ impl UserMapFile {
     ///
     /// # Errors
     /// [`Failure::Configuration`] if the file has conflicting or unreadable rows, has disappeared, has lost more
-    /// than a tenth of its numbers, or has other mailboxes for most of them. Nothing is filed until an operator has fixed
-    /// or confirmed it, because a mail in the wrong mailbox is worse than a late one.
+    /// than a tenth of its numbers, has others in the place of many, has other mailboxes for most of them, or has no valid
+    /// rows for more than a tenth. Nothing is filed until an operator has fixed or confirmed it, because a mail in the wrong
+    /// mailbox is worse than a late one.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let mut cache = self.cache.lock().await;
         let etag = cache.as_ref().and_then(|cached| cached.etag.as_ref());
@@ -51,12 +53,13 @@ impl UserMapFile {
             Ok(Changed::Missing) if cache.as_ref().is_some_and(|cached| cached.etag.is_none()) => {}
             Ok(Changed::Missing) => {
                 let map = UserMap::empty();
-                let record = UserMapRecord::of(&map, None);
+                let record = UserMapRecord::of(&map, None, Timestamp::now());
                 *cache = Some(Cached { etag: None, map: Ok(Arc::new(map)), record, accepted: false });
             }
             Ok(Changed::Yes(object)) => {
                 let map = UserMap::parse(&object.bytes, self.default_region);
-                let record = UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), Some(&object.bytes));
+                let record =
+                    UserMapRecord::of(map.as_ref().unwrap_or(&UserMap::empty()), Some(&object.bytes), Timestamp::now());
                 // The log names the invalid lines and the kind of each error, not their content.
                 let map = map.map(Arc::new).map_err(|errors| format!("{}: {}", self.key, errors.log_safe()));
                 *cache = Some(Cached { etag: Some(object.etag), map, record, accepted: false });
@@ -67,7 +70,7 @@ impl UserMapFile {
         let Some(cached) = cache.as_mut() else { return Err(not_read()) };
         let map = cached.map.as_ref().map_err(|errors| refused(errors.clone()))?;
         if !cached.accepted {
-            self.accept(&cached.record, cached.etag.as_ref()).await?;
+            self.accept(&cached.record, map, cached.etag.as_ref()).await?;
             info!(numbers = map.len(), "user map accepted");
             map.warnings().iter().for_each(|warning| warn!(%warning, "user map"));
             cached.accepted = true;
@@ -86,12 +89,12 @@ impl UserMapFile {
     }
 
     /// Compares the map with the one that was used last, and records it as the last used one.
-    async fn accept(&self, record: &UserMapRecord, etag: Option<&ETag>) -> Result<(), Failure> {
+    async fn accept(&self, record: &UserMapRecord, map: &UserMap, etag: Option<&ETag>) -> Result<(), Failure> {
         // If two functions start at the same time, both record the same map, and the second finds the record of the
         // first.
         const ATTEMPTS: u32 = 3;
         for _ in 0..ATTEMPTS {
-            if self.try_accept(record, etag).await? {
+            if self.try_accept(record, map, etag).await? {
                 return Ok(());
             }
         }
@@ -112,7 +115,7 @@ impl UserMapFile {
     }
 
     /// Tries to accept the map once. Returns `false` if another invocation has written the record meanwhile.
-    async fn try_accept(&self, record: &UserMapRecord, etag: Option<&ETag>) -> Result<bool, Failure> {
+    async fn try_accept(&self, record: &UserMapRecord, map: &UserMap, etag: Option<&ETag>) -> Result<bool, Failure> {
         let key = keys::USER_MAP_RECORD;
         let object = self.store.get(key, UserMapRecord::MAX_BYTES).await.map_err(store_failure)?;
         let last = object.as_ref().map(|object| serde_json::from_slice::<UserMapRecord>(&object.bytes)).transpose();
@@ -122,7 +125,7 @@ impl UserMapFile {
                 return Err(refused(format!("{key} cannot be parsed: write it again with `archiver mapping confirm`")));
             }
         };
-        record.follows(last.as_ref()).map_err(|reason| refused(format!("{}: {reason}", self.key)))?;
+        record.follows(last.as_ref(), map).map_err(|reason| refused(format!("{}: {reason}", self.key)))?;
         if last.as_ref() == Some(record) {
             return Ok(true);
         }
@@ -172,12 +175,44 @@ mod tests {
             panic!("there is no map")
         };
         let map = UserMap::parse(&read.bytes, None).unwrap();
-        let record = UserMapRecord::of(&map, Some(&read.bytes));
+        let record = UserMapRecord::of(&map, Some(&read.bytes), Timestamp::now());
         write("+4520123456,ada@example.com\n").await;
-        let accepted = file.accept(&record, Some(&read.etag)).await;
+        let accepted = file.accept(&record, &map, Some(&read.etag)).await;
         assert!(matches!(accepted, Err(Failure::Transient { .. })), "{accepted:?}");
         assert_eq!(aws.object(keys::USER_MAP_RECORD), None, "the earlier map would have to be confirmed again");
         file.refresh().await.unwrap();
         assert!(aws.object(keys::USER_MAP_RECORD).is_some());
+    }
+
+    /// The column of the desk phones was exported, or the default region was changed: the record stays that of the last map.
+    #[tokio::test]
+    async fn map_with_replaced_numbers_is_refused_until_confirmed() {
+        let aws = Aws::start().await;
+        let store = Store::new(aws.config(), BUCKET.to_owned());
+        let write = async |key, bytes: Vec<u8>| {
+            let put = Put { key, bytes: bytes.into(), content_type: "text/csv", sha256: None };
+            store.put(put, Condition::Always).await.unwrap();
+        };
+        let table = |prefix: &str| {
+            let rows: String = (0..20).map(|row| format!("{prefix}{row:02},p{row}@example.com\n")).collect();
+            format!("phone,email\n{rows}").into_bytes()
+        };
+        let refresh = async |region: &str| {
+            let region = Some(region.parse().unwrap());
+            UserMapFile::new(store.clone(), keys::USER_MAP.to_owned(), region).refresh().await
+        };
+        write(keys::USER_MAP, table("412345")).await;
+        refresh("DK").await.unwrap();
+        let accepted = aws.object(keys::USER_MAP_RECORD);
+        let is_refused = |result: Result<(), Failure>| matches!(result, Err(Failure::Configuration { detail, .. }) if detail.contains("DefaultRegion"));
+        assert!(is_refused(refresh("NO").await));
+        write(keys::USER_MAP, table("312345")).await;
+        assert!(is_refused(refresh("DK").await));
+        assert_eq!(aws.object(keys::USER_MAP_RECORD), accepted);
+        let confirmed = table("312345");
+        let map = UserMap::parse(&confirmed, Some("DK".parse().unwrap())).unwrap();
+        let record = UserMapRecord::of(&map, Some(&confirmed), Timestamp::now());
+        write(keys::USER_MAP_RECORD, serde_json::to_vec(&record).unwrap()).await;
+        refresh("DK").await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! A sample of a user map: which numbers have which mailboxes. Two samples show how many numbers have changed theirs.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use model::Sha256;
 use serde::{Deserialize, Serialize};
@@ -40,17 +40,16 @@ impl AddressSample {
         let mut smallest = vec![u64::MAX; BUCKETS];
         for (number, addresses) in map.numbers() {
             let digest = Sha256::of(number.e164().as_bytes());
-            let [bucket, rank @ ..] = *digest.as_bytes();
+            let (bucket, id) = place(&digest);
+            let [_, rank @ ..] = *digest.as_bytes();
             let rank = rank.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-            let bucket = usize::from(bucket);
             if rank < smallest[bucket] {
                 smallest[bucket] = rank;
                 let mut all: Vec<_> = addresses.map(|address| address.as_str()).collect();
                 all.sort_unstable();
                 all.dedup();
                 let text = format!("{}\n{}", number.e164(), all.join("\n"));
-                buckets[bucket] =
-                    Sampled { number: last_bits(&digest).max(1), addresses: last_bits(&Sha256::of(text.as_bytes())) };
+                buckets[bucket] = Sampled { number: id, addresses: last_bits(&Sha256::of(text.as_bytes())) };
             }
         }
         Self(buckets)
@@ -67,6 +66,28 @@ impl AddressSample {
         }
         Comparison { common: count, moved }
     }
+
+    /// Returns the numbers in the sample.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().filter(|sampled| sampled.number != 0).count()
+    }
+
+    /// Returns how many numbers of the sample a map lacks. One in a thousand that a map of 16,000 numbers lacks is taken for
+    /// another number.
+    pub(crate) fn missing_in(&self, map: &UserMap) -> usize {
+        let sampled = self.0.iter().enumerate().filter(|(_, sampled)| sampled.number != 0);
+        let mut missing: HashSet<_> = sampled.map(|(bucket, sampled)| (bucket, sampled.number)).collect();
+        for (number, _) in map.numbers() {
+            missing.remove(&place(&Sha256::of(number.e164().as_bytes())));
+        }
+        missing.len()
+    }
+}
+
+/// Returns the bucket of a number, by its digest, and the bits that identify it there: not 0.
+fn place(digest: &Sha256) -> (usize, u16) {
+    let [bucket, ..] = *digest.as_bytes();
+    (usize::from(bucket), last_bits(digest).max(1))
 }
 
 /// Returns bits of a digest that do not decide the bucket or the rank.

@@ -267,6 +267,11 @@ impl UserMap {
         self.entries.iter().map(|(number, first)| (*number, first)).filter(move |(number, _)| is_smallest(*number))
     }
 
+    /// Returns the number of people who have a mailbox at a time.
+    pub fn numbers_at(&self, at: Timestamp) -> usize {
+        self.chains().filter(|(_, first)| first.rows().any(|row| row.period().contains(at))).count()
+    }
+
     /// Returns the number of rows with a period that only one of the two maps has.
     pub fn changed_period_rows(&self, other: &Self) -> usize {
         let (ours, theirs) = (self.limited_rows(), other.limited_rows());

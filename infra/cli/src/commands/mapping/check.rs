@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use jiff::Timestamp;
 use mapping::{UserMap, UserMapRecord};
 use model::MailboxAddress;
 use phone::Region;
@@ -58,7 +59,8 @@ async fn check_with(arguments: &CheckArguments, connection: Option<&Connection>)
             let (numbers, mailboxes) = counts(&map);
             let mut warnings = warnings(&map);
             if let Some(connection) = connection {
-                let refusal = last_used(&connection.store).await?.refusal(&UserMapRecord::of(&map, Some(&bytes)));
+                let record = UserMapRecord::of(&map, Some(&bytes), Timestamp::now());
+                let refusal = last_used(&connection.store).await?.refusal(&record, &map);
                 warnings.extend(refusal.map(|refusal| {
                     format!(
                         "import would reject this map: {refusal}. `archiver mapping upload` needs {}",

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use mapping::{UserMap, UserMapRecord};
 
 use crate::{
@@ -43,17 +44,22 @@ async fn confirm_in(connection: &Connection, arguments: &ConfirmArguments) -> an
             }
         },
     };
-    let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]));
+    let record = UserMapRecord::of(&map, object.as_ref().map(|object| &object.bytes[..]), Timestamp::now());
+    let last_used = last_used(&connection.store).await?;
+    let refusal = last_used.refusal(&record, &map);
     // An unreadable record is replaced.
-    let LastUsed { record: last, object: before } = last_used(&connection.store).await?;
+    let LastUsed { record: last, object: before } = last_used;
     let last = last.ok().flatten();
-    if last.as_ref() == Some(&record) {
+    if last.as_ref().is_some_and(|last| last.is_same_map(&record)) {
         println!("{key}: nothing to confirm; import uses it, with {} numbers", map.len());
         return Ok(ExitCode::SUCCESS);
     }
     let had = last.map_or("no map".to_owned(), |last| format!("{} numbers", last.numbers));
     let has = if object.is_some() { format!("{} numbers", map.len()) } else { "no file".to_owned() };
     eprintln!("{key}: {has} now; the last map that import used: {had}");
+    if let Some(refusal) = refusal {
+        eprintln!("{refusal}");
+    }
     if !confirmed("Use this map?", arguments.yes)? {
         eprintln!("Nothing was changed.");
         return Ok(ExitCode::from(NOT_CONFIRMED));

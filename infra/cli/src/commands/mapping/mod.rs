@@ -28,7 +28,8 @@ enum MappingCommand {
     /// Check a user map as import does, and report errors by line; changes nothing
     #[command(
         after_help = "No request is sent, except with --mailboxes, --stack or --local: then DefaultRegion is the deployment's, and a map that import \
-        would reject because it has over 10 % fewer numbers than the last one, or other mailboxes for most of them, causes a warning.\n\
+        would reject because numbers of the last one are missing (over 10 % by count, or over a quarter of a sample), have no valid row (over 10 %) \
+        or have other mailboxes (most of them), causes a warning.\n\
         Exit code: 0 when the file is valid (with or without warnings); 1 when it is invalid or cannot be read, or a mailbox does not exist.\n\
         Examples:\n  archiver mapping check people.csv\n  archiver mapping check people.csv --mailboxes --stack NAME"
     )]
@@ -40,10 +41,10 @@ enum MappingCommand {
         Examples:\n  archiver mapping upload people.csv\n  archiver mapping upload people.csv --yes --local"
     )]
     Upload(UploadArguments),
-    /// Confirm a user map that has disappeared, lost more than 10 % of its numbers or moved most of them to other mailboxes,
-    /// so that import uses it as it is
+    /// Confirm a user map that has disappeared, or that lacks many numbers of the last one, has no valid row for them or has moved
+    /// most of them to other mailboxes, so that import uses it as it is
     #[command(
-        after_help = "Import stops filing when the user map disappears, shrinks or moves most numbers; nothing is lost meanwhile.\n\
+        after_help = "Import stops filing when the user map disappears, shrinks, replaces or ends many numbers, or moves most of them; nothing is lost meanwhile.\n\
         Exit code: 0 when import may use the present map in the bucket; 1 when the map is invalid; 4 not confirmed.\n\
         Examples:\n  archiver mapping confirm --stack NAME\n  archiver mapping confirm --yes --local"
     )]

@@ -17,7 +17,7 @@ use crate::{
     confirm::{NOT_CONFIRMED, confirmed},
     connection::{Connection, Deployment},
     text::{self, shown_up_to},
-    user_map::{CONFIRM_MOVES, Refusal, UserMapArguments, UserMapSettings, last_used, record_as_used},
+    user_map::{CONFIRM_MOVES, CONFIRM_SHRINK, Refusal, UserMapArguments, UserMapSettings, last_used, record_as_used},
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,8 @@ pub(super) struct UploadArguments {
     /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// Upload a map that has over 10 % fewer numbers than the one that import used last, and confirm it for import
+    /// Upload a map in which over 10 % of the numbers, and more than 5, lose their mailbox, or which import would refuse because
+    /// many numbers of the last one are missing or have no valid row, and confirm it for import
     #[arg(long)]
     confirm_shrink: bool,
     /// Upload a map in which over 10 % of the numbers, and more than 5, change their mailbox
@@ -94,6 +95,11 @@ impl Change {
     fn moves_many(&self) -> bool {
         self.to_another_mailbox > UserMapRecord::HANDFUL && self.to_another_mailbox * 10 > self.common
     }
+
+    /// Returns whether so many numbers lose their mailbox that another column of the table may have been read.
+    fn removes_many(&self) -> bool {
+        self.removed > UserMapRecord::HANDFUL && self.removed * 10 > self.removed + self.common
+    }
 }
 
 pub(super) async fn upload(arguments: &UploadArguments) -> anyhow::Result<ExitCode> {
@@ -145,9 +151,9 @@ async fn upload_to(connection: &Connection, arguments: &UploadArguments, bytes: 
         ),
         None => eprintln!("{key}: the present map is invalid, and import files nothing; {} numbers after", map.len()),
     }
-    let record = UserMapRecord::of(&map, Some(&bytes));
+    let record = UserMapRecord::of(&map, Some(&bytes), Timestamp::now());
     let last = last_used(&connection.store).await?;
-    let refusal = last.refusal(&record);
+    let refusal = last.refusal(&record, &map);
     if let Some((reason, option)) = unconfirmed(arguments, &change, refusal) {
         eprintln!("{reason}. Nothing was changed; upload it with {option} if it is intended.");
         return Ok(ExitCode::FAILURE);
@@ -200,7 +206,14 @@ fn unconfirmed(
     if let Some(refusal) = refusal.filter(|refusal| !is_given(refusal.option())) {
         return Some((format!("Import would reject this map: {refusal}"), refusal.option()));
     }
-    let Change { to_another_mailbox: moved, common, .. } = change;
+    let Change { to_another_mailbox: moved, common, removed, .. } = change;
+    if change.removes_many() && !arguments.confirm_shrink {
+        let had = removed + common;
+        let reason = format!(
+            "{removed} of {had} numbers lose their mailbox: check the column of the numbers, DefaultRegion, valid_from and valid_to"
+        );
+        return Some((reason, CONFIRM_SHRINK));
+    }
     (change.moves_many() && !arguments.confirm_moves).then(|| {
         let reason = format!("{moved} of {common} numbers change their mailbox: check that no column was sorted alone");
         (reason, CONFIRM_MOVES)
@@ -257,6 +270,30 @@ mod tests {
         assert!(unconfirmed(&arguments(true), &none, moved).is_none());
         let shrunk = Some(Refusal::Map(Refused::Shrunk { before: 20, after: 2 }));
         assert_eq!(unconfirmed(&arguments(true), &none, shrunk).map(|(_, option)| option), Some("--confirm-shrink"));
+    }
+
+    /// Other numbers stand in the place of some, so the count is the same.
+    #[test]
+    fn many_removals_need_their_option() {
+        let arguments =
+            |confirm_shrink| UploadArguments { confirm_shrink, ..parsed(&["upload", "people.csv", "--yes"]) };
+        let rows = |replaced: usize, rest: &str| -> UserMap {
+            let prefix = |row| if row < replaced { "+45301234" } else { "+45201234" };
+            let rows: Vec<_> =
+                (0..60).map(|row| format!("{}{row:02},p{row}@example.com,{rest}", prefix(row))).collect();
+            map(&rows.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let needed = |after: &UserMap, confirmed| {
+            let change = Change::between(Some(&rows(0, ",")), after, Timestamp::now());
+            unconfirmed(&arguments(confirmed), &change, None).map(|(_, option)| option)
+        };
+        assert_eq!((needed(&rows(5, ","), false), needed(&rows(6, ","), false)), (None, None), "up to a tenth");
+        for after in [rows(20, ","), rows(0, ",2026-01-31")] {
+            assert_eq!((needed(&after, false), needed(&after, true)), (Some("--confirm-shrink"), None));
+        }
+        for refused in [Refused::Replaced { lost: 20, sampled: 20 }, Refused::Ended { before: 20, after: 0 }] {
+            assert_eq!(Refusal::Map(refused).option(), "--confirm-shrink");
+        }
     }
 
     fn parsed(line: &[&str]) -> UploadArguments {
