@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn participant_given_as_text_or_number_is_not_lost() {
-        let given = json!(["+45 20 12 34 57", 4520123457_u64, "4520123457:3@s.whatsapp.net", "4520123457@c.us", "77@lid", "Ada@example.com", "Ada",
+        let given = json!(["+45 20 12 34 57", 4520123457_u64, "4520123457:3@s.whatsapp.net", "4520123457@c.us", "4520123457@hosted", "77@lid", "Ada@example.com", "Ada",
             "4 of us", {"phone": 4520123457_u64}, {"phone": {"x": 1}}, true, null]);
         let captured = changed(|item| item["to"] = given).unwrap_or_else(|error| panic!("{error}"));
         let read: Vec<_> = captured
@@ -302,6 +302,7 @@ mod tests {
                 phone("4520123457"),
                 whatsapp_id("4520123457:3@s.whatsapp.net"),
                 whatsapp_id("4520123457@s.whatsapp.net"),
+                whatsapp_id("4520123457@hosted"),
                 whatsapp_id("77@lid"),
                 email("Ada@example.com"),
                 name("Ada"),

@@ -244,7 +244,7 @@ fn participant(text: &str) -> Value {
     let is_number =
         || Participant { phone: Some(trimmed.to_owned()), ..Participant::default() }.phone_digits().is_some();
     match at {
-        Some((_, Participant::PHONE_JID_DOMAIN | "lid")) => json!({ "whatsappId": trimmed }),
+        Some((_, Participant::PHONE_JID_DOMAIN | "hosted" | "lid")) => json!({ "whatsappId": trimmed }),
         // WhatsApp Web's name of the same domain.
         Some((local, "c.us")) => json!({ "whatsappId": format!("{local}@{}", Participant::PHONE_JID_DOMAIN) }),
         Some(_) if trimmed.parse::<MailboxAddress>().is_ok() => json!({ "email": trimmed }),

@@ -23,19 +23,27 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// The domain of JIDs whose local part is a phone number.
+    /// The usual domain of JIDs whose local part is a phone number.
     pub(crate) const PHONE_JID_DOMAIN: &str = "s.whatsapp.net";
+
+    /// The domains of JIDs whose local part is a phone number: WhatsApp Web's name of the usual domain is `c.us`, and a
+    /// business account that Meta hosts has `hosted`.
+    const PHONE_JID_DOMAINS: [&str; 3] = [Self::PHONE_JID_DOMAIN, "c.us", "hosted"];
 
     /// Returns the digits of the participant's phone number, without plus, spaces or punctuation: from `phone`, or else
     /// from a JID that contains a number. `None` if there is no number, or if it has fewer than 5 digits or contains
     /// letters.
     pub fn phone_digits(&self) -> Option<String> {
-        self.phone.as_deref().and_then(digits).or_else(|| {
-            let (local, domain) = self.whatsapp_id.as_deref()?.split_once('@')?;
-            // The local part of a JID may include a device: 4520123456:12@s.whatsapp.net.
-            let user = local.split_once(':').map_or(local, |(user, _device)| user);
-            if domain == Self::PHONE_JID_DOMAIN { digits(user) } else { None }
-        })
+        self.phone.as_deref().and_then(digits).or_else(|| digits(self.jid_user()?))
+    }
+
+    /// Returns the user part of a JID that contains a number. The local part may also contain an agent and a device
+    /// (`4520123456.0:12@s.whatsapp.net`, `4520123456_1:12@…`), whose digits are not part of the number.
+    fn jid_user(&self) -> Option<&str> {
+        let (local, domain) = self.whatsapp_id.as_deref()?.split_once('@')?;
+        let user = local.split([':', '.', '_']).next().unwrap_or_default().trim();
+        let is_number = user.strip_prefix('+').unwrap_or(user).bytes().all(|byte| byte.is_ascii_digit());
+        (is_number && Self::PHONE_JID_DOMAINS.contains(&domain.trim())).then_some(user)
     }
 
     /// Returns the identity of the participant in the source, independent of other captured members: the phone's
@@ -92,10 +100,20 @@ mod tests {
             with(Some("4520123456"), Some("77@lid")),
             with(None, Some("4520123456@s.whatsapp.net")),
             with(None, Some("4520123456:7@s.whatsapp.net")),
+            with(None, Some("+4520123456@s.whatsapp.net")),
+            with(None, Some("4520123456.0:12@s.whatsapp.net")),
+            with(None, Some("4520123456.1@s.whatsapp.net")),
+            with(None, Some("4520123456_1:12@s.whatsapp.net")),
+            with(None, Some("4520123456@c.us")),
+            with(None, Some("4520123456:99@hosted")),
         ] {
-            assert_eq!(participant.identity(), "4520123456");
+            assert_eq!(participant.identity(), "4520123456", "{:?}", participant.whatsapp_id);
         }
-        assert_eq!(with(None, Some("77123456@lid")).identity(), "77123456@lid");
+        for other in
+            ["77123456@lid", "77123456:9@hosted.lid", "4520123456-1612345678@g.us", "4520123456-16@s.whatsapp.net"]
+        {
+            assert_eq!(with(None, Some(other)).identity(), other, "not a person's number");
+        }
         assert_eq!(with(Some("1-800-FLOWERS"), None).phone_digits(), None);
     }
 

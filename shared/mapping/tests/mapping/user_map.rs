@@ -71,6 +71,8 @@ fn participant_is_found_by_phone_or_whatsapp_id() {
         participant(Some("20 12 34 56"), None),
         participant(None, Some("4520123456:3@s.whatsapp.net")),
         participant(Some("unknown"), Some("4520123456@s.whatsapp.net")),
+        participant(None, Some("4520123456.0:12@s.whatsapp.net")),
+        participant(None, Some("4520123456@c.us")),
     ] {
         assert!(map.address_of_participant(&participant, Timestamp::UNIX_EPOCH).is_some());
     }
