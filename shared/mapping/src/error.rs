@@ -38,6 +38,9 @@ pub enum Problem {
     /// More rows than [`UserMap::MAX_ROWS`](crate::UserMap::MAX_ROWS).
     #[error("the file has more than 1,000,000 rows")]
     TooManyRows,
+    /// More rows with one number than [`UserMap::MAX_ROWS_OF_NUMBER`](crate::UserMap::MAX_ROWS_OF_NUMBER).
+    #[error("more than 100 rows have this mobile number: remove the rows of periods that are not needed")]
+    TooManyPeriods,
     /// UTF-16, which spreadsheets call "Unicode text".
     #[error("the file is UTF-16: save it as \"CSV UTF-8\"")]
     Utf16,
@@ -114,6 +117,7 @@ impl Problem {
         match self {
             Self::FileTooLarge => "file-too-large",
             Self::TooManyRows => "too-many-rows",
+            Self::TooManyPeriods => "too-many-periods",
             Self::Utf16 => "utf-16",
             Self::NotUtf8 => "not-utf-8",
             Self::NoHeader => "no-header",

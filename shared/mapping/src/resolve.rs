@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use model::{MailboxAddress, Participant};
+use url::Host;
 
 use crate::UserMap;
 
@@ -42,7 +43,7 @@ pub struct Rules<'a> {
     pub map: &'a UserMap,
     /// `true` if a participant's own e-mail property is used when the user map has no address for the number.
     pub automatic: bool,
-    /// Domains, in lower case, whose addresses are expected to have mailboxes.
+    /// Domains, in lower case and in ASCII (Punycode), whose addresses are expected to have mailboxes.
     pub tenant_domains: &'a [String],
     /// The time of the message.
     pub at: Timestamp,
@@ -172,8 +173,17 @@ fn has_domain(email: &str, domain: &str) -> bool {
     let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.');
     email.split('@').skip(1).any(|rest| {
         let host = rest.split(|char| !is_part(char)).next().unwrap_or_default();
-        host.trim_end_matches('.').eq_ignore_ascii_case(domain)
+        // Not every character of an international domain is alphanumeric: accents may be characters of their own.
+        let international = rest.split(|char: char| char.is_ascii() && !is_part(char)).next().unwrap_or_default();
+        is_domain(host, domain) || is_domain(international, domain)
     })
+}
+
+/// Returns whether a host is a domain, which is given in ASCII.
+fn is_domain(host: &str, domain: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    let in_ascii = || matches!(Host::parse(host), Ok(Host::Domain(host)) if host == domain);
+    host.eq_ignore_ascii_case(domain) || !host.is_ascii() && in_ascii()
 }
 
 /// Results of the lookups so far.

@@ -57,6 +57,8 @@ impl UserMap {
     pub const MAX_BYTES: usize = 32 << 20;
     /// Maximum number of rows, without the header.
     pub const MAX_ROWS: u64 = 1_000_000;
+    /// Maximum number of rows of one number, for different periods.
+    pub const MAX_ROWS_OF_NUMBER: usize = 100;
     /// Maximum number of cells in a row.
     pub const MAX_COLUMNS: usize = 256;
     /// Maximum number of bytes in a cell, in every column.
@@ -157,6 +159,9 @@ impl UserMap {
                 return Err(if unlimited { Problem::Conflict { line } } else { Problem::Overlap { line } });
             }
         }
+        if earlier.is_some_and(|first| first.rows().count() >= Self::MAX_ROWS_OF_NUMBER) {
+            return Err(Problem::TooManyPeriods);
+        }
         self.numbers += usize::from(earlier.is_none());
         self.period_rows += usize::from(!period.is_unlimited());
         let period = (!period.is_unlimited()).then(|| Box::new(period));
@@ -177,6 +182,11 @@ impl UserMap {
     pub fn address_of(&self, number: &PhoneNumber, at: Timestamp) -> Option<&MailboxAddress> {
         let row = self.entries.get(number)?.rows().find(|row| row.period().contains(at))?;
         Some(&row.address)
+    }
+
+    /// Returns whether a number has rows, whatever their periods are.
+    pub fn has_rows(&self, number: &PhoneNumber) -> bool {
+        self.entries.contains_key(number)
     }
 
     /// Returns the mailbox address of a participant at the time of the message: by the captured phone number or, if it has
@@ -206,7 +216,7 @@ impl UserMap {
             let is_national_form = id_digits.as_ref().is_some_and(|digits| is_national_form(phone, digits));
             if is_national_form { id } else { PhoneNumber::parse(phone, self.default_region).ok() }
         });
-        let mapped = |number: Option<PhoneNumber>| number.filter(|number| self.entries.contains_key(number));
+        let mapped = |number: Option<PhoneNumber>| number.filter(|number| self.has_rows(number));
         (mapped(phone), mapped(id))
     }
 

@@ -125,6 +125,25 @@ fn address_in_a_tenant_domain_is_expected_to_have_a_mailbox() {
     assert_eq!(results, [UNEXPECTED, UNEXPECTED, UNEXPECTED], "own addresses do not count");
 }
 
+/// Such an address is no valid mailbox address, and `TENANT_DOMAINS` has the domain in ASCII.
+#[test]
+fn international_address_in_a_tenant_domain_is_expected() {
+    let map = UserMap::empty();
+    let domains = ["xn--mller-kva.example".to_owned()];
+    let resolved = |email| {
+        let person = [person("", email)];
+        block_on(resolve(&person, &rules(&map, &domains), &HashSet::new(), |_| false, &mailboxes()))
+    };
+    for email in
+        ["ada@müller.example", "Ada <ada@MÜLLER.example>", "ada@mu\u{308}ller.example.", "ada@xn--mller-kva.example"]
+    {
+        assert_eq!(resolved(email), [EXPECTED], "{email}");
+    }
+    for email in ["ada@müllers.example", "ada@muller.example", "ada@sub.müller.example"] {
+        assert_eq!(resolved(email), [UNEXPECTED], "{email}");
+    }
+}
+
 #[test]
 fn lookup_that_fails_does_not_affect_other_participants() {
     let group = [person("4520123456", ""), person("4520123458", "bob@example.com"), person("", "down2@example.com")];

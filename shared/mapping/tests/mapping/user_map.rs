@@ -162,6 +162,18 @@ fn two_forms_of_a_number_with_two_addresses_conflict() {
     assert_eq!(UserMap::parse(csv.replace("b@", "a@").as_bytes(), None).unwrap().len(), 1);
 }
 
+/// A search of all rows of a number for each row would take hours.
+#[test]
+fn rows_of_a_number_are_limited() {
+    let rows = |count: i64| -> String {
+        let day = |row| jiff::civil::date(2000, 1, 1) + jiff::SignedDuration::from_hours(24 * row);
+        (0..count).map(|row| format!("20123456,p{row}@example.com,{day},{day}\n", day = day(row))).collect()
+    };
+    let csv = |count| format!("Phone,Mail,valid_from,valid_to\n20123457,ada@example.com,,\n{}", rows(count));
+    assert_eq!(UserMap::parse(csv(100).as_bytes(), denmark()).unwrap().len(), 2);
+    assert_eq!(row_errors(&csv(102)), [(103, Problem::TooManyPeriods), (104, Problem::TooManyPeriods)]);
+}
+
 #[test]
 fn unreadable_file_is_rejected_with_its_reason() {
     for (csv, line, problem) in [
