@@ -187,4 +187,39 @@ async fn upload_needs_confirmation_and_resolve_uses_the_bucket() {
     assert!(code == 1 && out.starts_with("no mailbox\n"), "{out}");
     let (_, out, _) = run(&[&by_property[..], &["--catch-all", "all@example.com"]].concat()).await;
     assert!(out.starts_with("all@example.com\n  by the catch-all mailbox"), "{out}");
+
+    // A row that has ended, and the time of an old message.
+    write("Mobile,E-mail,valid_to\n+4520123456,bob@example.com,2026-01-31\n+4530123456,eve@example.com,\n");
+    let (code, _, err) = run(&["mapping", "upload", "people.csv", "--yes", "--confirm-shrink"]).await;
+    assert_eq!(code, 0, "{err}");
+    let (code, out, _) = run(&["mapping", "resolve", "+45 20 12 34 56"]).await;
+    assert!(code == 1 && out.contains("has rows for other periods") && !out.contains("does not contain"), "{out}");
+    let (code, out, _) = run(&["mapping", "resolve", "+45 20 12 34 56", "--at", "2026-01-31T12:00:00Z"]).await;
+    assert!(code == 0 && out.starts_with("bob@example.com\n  by the user map.\n"), "{out}");
+    assert!(out.contains("The catch-all mailbox is not used.") && !out.contains("other periods"), "{out}");
+    let (_, out, _) = run(&["mapping", "resolve", "+45 40 12 34 56"]).await;
+    assert!(out.contains("does not contain this number"), "{out}");
+
+    // The file in the bucket was replaced by one with as many other numbers.
+    let table = |prefix: &str| -> String {
+        let rows: String = (0..20).map(|row| format!("+45{prefix}2345{row:02},p{row}@example.com\n")).collect();
+        format!("Mobile,E-mail\n{rows}")
+    };
+    write(&table("20"));
+    let (code, _, err) = run(&["mapping", "upload", "people.csv", "--yes", "--confirm-shrink"]).await;
+    assert_eq!(code, 0, "{err}");
+    // An earlier import has recorded the map.
+    assert_eq!(run(&["mapping", "confirm", "--yes"]).await.0, 0);
+    write(&table("30"));
+    let (code, _, err) = run(&["mapping", "upload", "people.csv", "--yes"]).await;
+    assert!(code == 1 && err.contains("examined numbers") && err.contains("--confirm-shrink"), "{err}");
+    let request = aws_sdk_s3::Client::new(cloud.config()).put_object().bucket(&resources.bucket);
+    request.key("config/user-map.csv").body(table("30").into_bytes().into()).send().await.unwrap();
+    let (code, _, err) = run(&["mapping", "resolve", "+45 30 23 45 01"]).await;
+    assert!(code == 1 && err.contains("DefaultRegion") && err.contains("archiver mapping confirm"), "{err}");
+    let (code, out, err) = run(&["mapping", "confirm", "--yes"]).await;
+    assert!(code == 0 && out.contains("confirmed: 20 numbers") && err.contains("lacks"), "{out}{err}");
+    assert_eq!(run(&["mapping", "resolve", "+45 30 23 45 01"]).await.0, 0);
+    let (code, out, _) = run(&["mapping", "confirm", "--yes"]).await;
+    assert!(code == 0 && out.contains("nothing to confirm"), "{out}");
 }

@@ -50,8 +50,8 @@ pub(super) async fn missing_mailboxes(
 
 pub(super) fn missing_mailbox_line((line, address): &(u64, MailboxAddress)) -> String {
     format!(
-        "line {line}: mailbox {address} not found: correct the address or create the mailbox; until then items are resolved by the \
-         user's own e-mail property, if any"
+        "line {line}: mailbox {address} not found: correct the address or create the mailbox; until then items of this number wait; after \
+         RetryHours they are filed by their own e-mail property, if any, or become dead letters (mailbox-not-found)"
     )
 }
 
