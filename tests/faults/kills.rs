@@ -39,7 +39,7 @@ pub(crate) fn read_soak_factor() -> anyhow::Result<usize> {
     Ok(Variables::read(&["SOAK"]).with_default("SOAK", "a multiplier of the number of kills", 1)?)
 }
 
-/// Invokes fetch repeatedly, for daily runs and backfills, and kills it while it starts, while it works or
+/// Invokes fetch repeatedly, for scheduled runs and backfills, and kills it while it starts, while it works or
 /// shortly after it has ended. Returns the number of kills during work.
 pub(crate) async fn run_and_kill_fetch(pipeline: &Pipeline, times: usize, seed: u64) -> usize {
     let mut chance = StdRng::seed_from_u64(seed);

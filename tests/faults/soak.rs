@@ -137,7 +137,7 @@ fn inject_faults(graph: &GraphFake, source: &SampleSource, chance: &mut StdRng) 
     }
 }
 
-/// Invokes fetch for two daily runs and two backfills, and repeats those that fail. Returns the runs that queued every
+/// Invokes fetch for two scheduled runs and two backfills, and repeats those that fail. Returns the runs that queued every
 /// item.
 async fn run_fetch(pipeline: &Pipeline, count: usize) -> anyhow::Result<Vec<model::RunId>> {
     const MAX_ATTEMPTS: usize = 60;

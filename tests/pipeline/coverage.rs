@@ -18,7 +18,7 @@ enum RunEnd {
 
 /// Writes the record of an earlier run.
 async fn put_run(pipeline: &Pipeline, window: Window, end: RunEnd) -> anyhow::Result<RunId> {
-    let run = RunId::new(window.to, RunKind::Daily, &window.from.to_string());
+    let run = RunId::new(window.to, RunKind::Scheduled, &window.from.to_string());
     let begun = RunRecord::begun(run.clone(), window);
     let record = match end {
         RunEnd::Complete => RunRecord { complete: true, ended: Some(window.to), ..begun },
@@ -97,7 +97,7 @@ async fn change_of_source_leaves_a_gap_of_the_earlier_source() -> anyhow::Result
     let pipeline = Pipeline::start(ItemSource::Api(sample), MailSystem::Maildir(addresses()?), &[]).await?;
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let window = Window::between(now - SignedDuration::from_hours(24), now - SignedDuration::from_hours(2))?;
-    let run = RunId::new(window.to + Window::MARGIN, RunKind::Daily, "webhooks");
+    let run = RunId::new(window.to + Window::MARGIN, RunKind::Scheduled, "webhooks");
     let source = Some("cloud-api".to_owned());
     let begun = RunRecord { source: source.clone(), ..RunRecord::begun(run.clone(), window) };
     let record = RunRecord { complete: true, ended: Some(window.to + Window::MARGIN), ..begun };

@@ -97,7 +97,7 @@ impl Test {
     /// Runs daily, and the second page fails.
     async fn run_interrupted(&self, at: Timestamp) {
         self.api.fails.store(true, Ordering::SeqCst);
-        let failed = self.run(Request::Daily, at, HOUR).await;
+        let failed = self.run(Request::Scheduled, at, HOUR).await;
         assert!(matches!(failed, Err(FetchError::Source(SourceError::Unavailable { .. }))), "{failed:?}");
     }
 
@@ -121,14 +121,14 @@ async fn older_item_after_a_failed_page_is_listed_by_the_next_run() -> anyhow::R
     let (last, seconds) = (now - DAY * 3, SignedDuration::from_secs);
     let times = [last, last + seconds(5), last + seconds(3), last + HOUR];
     let test = Test::start(in_order(&times)).await?;
-    let before = test.run(Request::Daily, now - DAY * 5, HOUR).await?;
+    let before = test.run(Request::Scheduled, now - DAY * 5, HOUR).await?;
     assert_eq!((before.listed, before.complete), (0, true));
 
     test.run_interrupted(now).await;
     assert!(test.cursor().await?.archived_time > before.to, "the first page was not passed");
-    let rest = test.run(Request::Daily, now + SignedDuration::from_mins(1), HOUR).await?;
+    let rest = test.run(Request::Scheduled, now + SignedDuration::from_mins(1), HOUR).await?;
     assert_eq!((rest.queued, rest.complete), (2, true), "the run left out the older item of the failed page");
-    let next = test.run(Request::Daily, now + SignedDuration::from_mins(2), HOUR).await?;
+    let next = test.run(Request::Scheduled, now + SignedDuration::from_mins(2), HOUR).await?;
     assert!(next.from > times[3] && next.complete, "the overlap of the next run reaches back to the items");
     assert_eq!(test.queued().await?, 4);
     Ok(())
@@ -160,14 +160,14 @@ async fn time_after_the_window_moves_neither_cursor_nor_record() -> anyhow::Resu
     let items =
         [(first, first), wrong_clock, (first + HOUR * 2, first + HOUR * 2), (first + HOUR * 3, first + HOUR * 3)];
     let test = Test::start(items.to_vec()).await?;
-    let before = test.run(Request::Daily, now - DAY * 5, HOUR).await?;
+    let before = test.run(Request::Scheduled, now - DAY * 5, HOUR).await?;
     test.run_interrupted(now).await;
     assert_eq!(test.cursor().await?.archived_time, before.to);
-    let failed = model::RunId::new(now, model::RunKind::Daily, &format!("{now}"));
+    let failed = model::RunId::new(now, model::RunKind::Scheduled, &format!("{now}"));
     let record = test.pipeline.store.get(&keys::run(&failed), 4096).await?.context("no record")?;
     let record: RunRecord = serde_json::from_slice(&record.bytes)?;
     assert_eq!((record.complete, record.reached), (false, None));
-    let next = test.run(Request::Daily, now + SignedDuration::from_mins(1), HOUR).await?;
+    let next = test.run(Request::Scheduled, now + SignedDuration::from_mins(1), HOUR).await?;
     assert_eq!((next.listed, next.complete), (4, true));
     Ok(())
 }

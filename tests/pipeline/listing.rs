@@ -59,7 +59,7 @@ async fn run_daily(fetch: &Fetch, at: Timestamp, time_left: SignedDuration) -> R
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let request_id = RUNS.fetch_add(1, Ordering::SeqCst).to_string();
     let started = Started { at, function: "fetch".to_owned(), request_id, ends: at + time_left };
-    Box::pin(fetch.run(Request::Daily, &started)).await
+    Box::pin(fetch.run(Request::Scheduled, &started)).await
 }
 
 async fn read_cursor(store: &Store) -> anyhow::Result<Option<Cursor>> {

@@ -204,7 +204,7 @@ async fn prepare_hostile_days(pipeline: &Pipeline) -> anyhow::Result<Timestamp> 
     let now = listed.began().context("the id of the run has no time")?;
     for (days, window_days) in [(12_i32, 15_i32), (9, 12), (3, 9), (1, 3)] {
         let at = now - DAY * days;
-        let run = RunId::new(at, RunKind::Daily, "seed");
+        let run = RunId::new(at, RunKind::Scheduled, "seed");
         // The id of a run has whole seconds.
         let to = at + SignedDuration::from_secs(1);
         let window = Window::between(now - DAY * window_days, to)?;

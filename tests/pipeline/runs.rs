@@ -106,7 +106,7 @@ impl TestRun {
     }
 
     async fn run_daily(&self, at: Timestamp) -> Result<Summary, FetchError> {
-        self.run(Request::Daily, at).await
+        self.run(Request::Scheduled, at).await
     }
 
     async fn read_record(&self, summary: &Summary) -> anyhow::Result<RunRecord> {

@@ -41,7 +41,7 @@ fn request(event: &Value) -> Result<Request, FetchError> {
     };
     match (time("from")?, time("to")?) {
         (None, None) => match members.get("last") {
-            None | Some(Value::Bool(false)) => Ok(Request::Daily),
+            None | Some(Value::Bool(false)) => Ok(Request::Scheduled),
             Some(Value::Bool(true)) => Ok(Request::Last),
             Some(_) => Err(wrong("`last` is neither true nor false")),
         },
@@ -64,8 +64,8 @@ mod tests {
         let timer = json!({"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
             "source": "aws.scheduler", "account": "123456789012", "time": "2026-11-22T07:00:00Z", "region": "eu-north-1",
             "resources": ["arn:aws:scheduler:eu-north-1:123456789012:schedule/default/fetch"], "detail": "{}"});
-        assert_eq!(request(&timer).ok(), Some(Request::Daily));
-        assert_eq!(request(&json!({})).ok(), Some(Request::Daily));
+        assert_eq!(request(&timer).ok(), Some(Request::Scheduled));
+        assert_eq!(request(&json!({})).ok(), Some(Request::Scheduled));
         assert_eq!(request(&json!({"last": true})).ok(), Some(Request::Last));
         let backfill = request(&json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00+01:00"}));
         assert!(matches!(backfill, Ok(Request::Backfill(window)) if window.to.to_string() == "2026-11-01T23:00:00Z"));

@@ -30,7 +30,7 @@ use ledger::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// From the timer: continue from the cursor.
-    Daily,
+    Scheduled,
     /// From an operator who has stopped the source: continue from the cursor, and record that the source receives nothing
     /// after this run.
     Last,
@@ -178,13 +178,13 @@ impl Fetch {
         let time = Time::of(started);
         let overlap = self.overlap.max(self.source.overlap());
         let kind = match request {
-            Request::Daily | Request::Last => RunKind::Daily,
+            Request::Scheduled | Request::Last => RunKind::Scheduled,
             Request::Backfill(_) => RunKind::Backfill,
         };
         let run = RunId::new(started.at, kind, &started.request_id);
         let mut cursor = StoredCursor::read(&self.store, self.source_name).await?;
         let (start, mut window) = match request {
-            Request::Daily | Request::Last => self.daily_window(&mut cursor, overlap, &run, started).await?,
+            Request::Scheduled | Request::Last => self.scheduled_window(&mut cursor, overlap, &run, started).await?,
             Request::Backfill(window) => (WindowStart::Named, window),
         };
         if let Some(kept_for) = self.kept_for
@@ -203,7 +203,7 @@ impl Fetch {
             window = Window::between(kept_since, window.to)?;
         }
         let queued_before = match kind {
-            RunKind::Daily => EarlierRuns::list(&self.store, Some(window.from)).await?.read_queued().await?,
+            RunKind::Scheduled => EarlierRuns::list(&self.store, Some(window.from)).await?.read_queued().await?,
             // An operator starts a backfill because something is incomplete, so it queues every id.
             RunKind::Backfill => QueuedEntries::default(),
         };
@@ -214,7 +214,7 @@ impl Fetch {
             source: Some(self.source_name.to_owned()),
             last: request == Request::Last,
             overlap_seconds: (start != WindowStart::Named).then(|| overlap.as_secs()),
-            cursor: if kind == RunKind::Daily { cursor.get().map(|cursor| cursor.archived_time) } else { None },
+            cursor: if kind == RunKind::Scheduled { cursor.get().map(|cursor| cursor.archived_time) } else { None },
             ..RunRecord::begun(run.clone(), window)
         };
         manifest::write_record(&self.store, &record).await?;
@@ -286,7 +286,7 @@ impl Fetch {
                 let reached = reached.filter(|reached| *reached < listed_window.to);
                 let reached = reached.map(|reached| reached.clamp(window.from, window.to));
                 record.reached = if complete { Some(window.to) } else { reached };
-                if let (RunKind::Daily, Some(at)) = (kind, record.reached) {
+                if let (RunKind::Scheduled, Some(at)) = (kind, record.reached) {
                     let limit = Cursor::limit(cursor.get(), &window);
                     moved |= cursor.advance(window.from, Reached { at, limit, complete }, &run).await?;
                     record.cursor = cursor.get().map(|cursor| cursor.archived_time);
@@ -358,10 +358,10 @@ impl Fetch {
         Ok(is_mixed.then(|| MixedIds { known, unknown, item: item() }))
     }
 
-    /// Returns the window of a daily run. Writes the cursor before the first page is listed, so that a first run that
+    /// Returns the window of a scheduled run. Writes the cursor before the first page is listed, so that a first run that
     /// fails leaves no gap. The cursor of another source says nothing about this one, which continues where its own runs
     /// have stopped.
-    async fn daily_window(
+    async fn scheduled_window(
         &self,
         cursor: &mut StoredCursor<'_>,
         overlap: SignedDuration,
@@ -404,7 +404,7 @@ impl Fetch {
         };
         // The first window begins at the cursor that was just written.
         let overlap = if start == WindowStart::First { SignedDuration::ZERO } else { overlap };
-        Ok((start, Window::daily(cursor.get(), overlap, started.at)?))
+        Ok((start, Window::scheduled(cursor.get(), overlap, started.at)?))
     }
 
     /// Returns whether an operator had stopped the source before this run, which has listed everything.
@@ -509,7 +509,7 @@ fn report(summary: &Summary, kind: RunKind, moved: bool) {
         return;
     }
     let reached = reached.map_or_else(|| "unknown".to_owned(), |reached| reached.to_string());
-    if kind == RunKind::Daily {
+    if kind == RunKind::Scheduled {
         runtime::metrics::add(Metric::Incomplete, 1);
         if !moved {
             error!(%run, listed, queued, reached, %to, "run reached its deadline without advancing the cursor");
@@ -517,7 +517,7 @@ fn report(summary: &Summary, kind: RunKind, moved: bool) {
         }
     }
     match kind {
-        RunKind::Daily => {
+        RunKind::Scheduled => {
             warn!(%run, listed, queued, reached, %to, "run reached its deadline, the next run continues from here");
         }
         RunKind::Backfill => {

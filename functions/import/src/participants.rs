@@ -26,7 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mapping::{Directory, Found, Resolved};
+use mapping::{Directory, DirectoryLookup, Resolved};
 use message::copy::CopyAddresses;
 use model::{Failure, FiledMailbox, MailboxAddress, MissingParticipant, MissingReason, Outcome, Participant, Reason};
 
@@ -70,11 +70,11 @@ impl Directory for MailDirectory<'_> {
     type Mailbox = Mailbox;
     type Error = MailboxError;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Found<Mailbox>, MailboxError> {
+    async fn find(&self, address: &MailboxAddress) -> Result<DirectoryLookup<Mailbox>, MailboxError> {
         Ok(match self.0.look_up(address).await? {
-            mailbox::Found::Mailbox(mailbox) => Found::Mailbox(mailbox),
-            mailbox::Found::AccountOnly => Found::AccountOnly,
-            mailbox::Found::Nothing => Found::Nothing,
+            mailbox::MailboxLookup::Mailbox(mailbox) => DirectoryLookup::Mailbox(mailbox),
+            mailbox::MailboxLookup::AccountOnly => DirectoryLookup::AccountOnly,
+            mailbox::MailboxLookup::Nothing => DirectoryLookup::Nothing,
         })
     }
 }

@@ -83,16 +83,16 @@ impl<'a> EarlierRuns<'a> {
         Ok(queued)
     }
 
-    /// Restores the cursor of a source from the records of these runs; `None` if there is no daily run of it. A record of an
+    /// Restores the cursor of a source from the records of these runs; `None` if there is no scheduled run of it. A record of an
     /// earlier release names no source: it is of this one, unless a later run has listed another. Each run records a cursor that
     /// is not before those of the runs that ended before it began, so the newest record is enough, with those of runs that
     /// may have ended after it began. Only if no run has recorded a cursor, all records are read.
     pub async fn restore_cursor(&self, source: &str) -> Result<Option<Timestamp>, LedgerError> {
-        let daily = self.runs.iter().rev().filter(|(run, _)| run.kind() == Some(RunKind::Daily));
+        let scheduled = self.runs.iter().rev().filter(|(run, _)| run.kind() == Some(RunKind::Scheduled));
         let (mut recorded, mut earliest) = (None, None::<Timestamp>);
         let mut ended_before = None::<Timestamp>;
         let mut changed = false;
-        for (run, objects) in daily {
+        for (run, objects) in scheduled {
             if ended_before.is_some_and(|before| run.began().is_some_and(|began| began < before)) {
                 break;
             }
@@ -194,10 +194,10 @@ mod tests {
 
     const SOURCE: &str = "eml-drop";
 
-    /// Writes the record of a daily run that began at this hour of the day.
+    /// Writes the record of a scheduled run that began at this hour of the day.
     async fn write_run(store: &Store, hour: i64, cursor: Option<i64>, source: Option<&str>) {
         let at = |hour| "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hour);
-        let run = RunId::new(at(hour), RunKind::Daily, &format!("request-{hour}"));
+        let run = RunId::new(at(hour), RunKind::Scheduled, &format!("request-{hour}"));
         let record = RunRecord { run, cursor: cursor.map(at), source: source.map(str::to_owned), ..record() };
         crate::manifest::write_record(store, &record).await.unwrap();
     }

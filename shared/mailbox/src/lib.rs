@@ -39,7 +39,7 @@ pub struct Mailbox {
 
 /// The result of a lookup of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum MailboxLookup {
     /// The address has this mailbox.
     Mailbox(Mailbox),
     /// An account has the address, and the mail system reports that the account has no mailbox. That is also the report
@@ -49,7 +49,7 @@ pub enum Found {
     Nothing,
 }
 
-impl Found {
+impl MailboxLookup {
     /// Returns the mailbox.
     pub fn mailbox(self) -> Option<Mailbox> {
         match self {
@@ -59,7 +59,7 @@ impl Found {
     }
 }
 
-impl From<Option<Mailbox>> for Found {
+impl From<Option<Mailbox>> for MailboxLookup {
     fn from(mailbox: Option<Mailbox>) -> Self {
         mailbox.map_or(Self::Nothing, Self::Mailbox)
     }
@@ -281,7 +281,7 @@ pub trait Mailboxes: Send + Sync {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    async fn look_up(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
+    async fn look_up(&self, address: &MailboxAddress) -> Result<MailboxLookup, MailboxError> {
         Ok(self.find(address).await?.into())
     }
 

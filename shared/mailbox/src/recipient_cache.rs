@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use model::MailboxAddress;
 
-use super::{Clock, Found};
+use super::{Clock, MailboxLookup};
 
 /// Lifetime of a found mailbox: the address may be assigned to another user, and the account may be removed.
 const POSITIVE_TTL: Duration = Duration::from_mins(10);
@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// Caches lookups of addresses. Entries expire by the wall clock.
 pub(super) struct RecipientCache {
-    entries: Mutex<HashMap<MailboxAddress, (Found, Timestamp)>>,
+    entries: Mutex<HashMap<MailboxAddress, (MailboxLookup, Timestamp)>>,
     /// Lifetime of a result without a mailbox. Short, because an administrator may be adding the mailbox.
     negative_ttl: Duration,
     clock: Clock,
@@ -38,13 +38,13 @@ impl RecipientCache {
     }
 
     /// Returns the cached result.
-    pub(super) fn get(&self, address: &MailboxAddress) -> Option<Found> {
+    pub(super) fn get(&self, address: &MailboxAddress) -> Option<MailboxLookup> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let (found, since) = entries.get(address)?;
         self.is_fresh(found, *since).then(|| found.clone())
     }
 
-    pub(super) fn put(&self, address: &MailboxAddress, found: Found) {
+    pub(super) fn put(&self, address: &MailboxAddress, found: MailboxLookup) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MAX_ENTRIES {
             entries.retain(|_, (found, since)| self.is_fresh(found, *since));
@@ -55,10 +55,10 @@ impl RecipientCache {
         entries.insert(address.clone(), (found, self.clock.now()));
     }
 
-    fn is_fresh(&self, found: &Found, since: Timestamp) -> bool {
+    fn is_fresh(&self, found: &MailboxLookup, since: Timestamp) -> bool {
         let ttl = match found {
-            Found::Mailbox(_) => POSITIVE_TTL,
-            Found::AccountOnly | Found::Nothing => self.negative_ttl,
+            MailboxLookup::Mailbox(_) => POSITIVE_TTL,
+            MailboxLookup::AccountOnly | MailboxLookup::Nothing => self.negative_ttl,
         };
         self.clock.is_fresh(since, ttl)
     }
@@ -82,15 +82,15 @@ mod tests {
         let address: MailboxAddress = "ada@example.com".parse().unwrap();
         let ada = crate::Mailbox { id: "1".to_owned(), address: address.clone(), primary: address };
         let bob = "bob@example.com".parse().unwrap();
-        cache.put(&ada.address, Found::Mailbox(ada.clone()));
-        cache.put(&bob, Found::Nothing);
+        cache.put(&ada.address, MailboxLookup::Mailbox(ada.clone()));
+        cache.put(&bob, MailboxLookup::Nothing);
         now.fetch_add(59, Ordering::Relaxed);
         assert_eq!(
             (cache.get(&ada.address), cache.get(&bob)),
-            (Some(Found::Mailbox(ada.clone())), Some(Found::Nothing))
+            (Some(MailboxLookup::Mailbox(ada.clone())), Some(MailboxLookup::Nothing))
         );
         now.fetch_add(1, Ordering::Relaxed);
-        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(Found::Mailbox(ada.clone())), None));
+        assert_eq!((cache.get(&ada.address), cache.get(&bob)), (Some(MailboxLookup::Mailbox(ada.clone())), None));
         now.fetch_add(540, Ordering::Relaxed);
         assert_eq!(cache.get(&ada.address), None);
     }

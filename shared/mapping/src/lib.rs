@@ -12,5 +12,5 @@ mod user_map;
 pub use address_sample::AddressSample;
 pub use error::{Column, Problem, RowError, UserMapErrors, Warning};
 pub use last_used::{Refused, UserMapRecord};
-pub use resolve::{Directory, Found, Resolved, Rules, resolve};
+pub use resolve::{Directory, DirectoryLookup, Resolved, Rules, resolve};
 pub use user_map::UserMap;

@@ -22,12 +22,12 @@ pub trait Directory: Send + Sync {
     ///
     /// # Errors
     /// The lookup failed: it is unknown whether the address has a mailbox.
-    async fn find(&self, address: &MailboxAddress) -> Result<Found<Self::Mailbox>, Self::Error>;
+    async fn find(&self, address: &MailboxAddress) -> Result<DirectoryLookup<Self::Mailbox>, Self::Error>;
 }
 
 /// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found<M> {
+pub enum DirectoryLookup<M> {
     /// The address has this mailbox.
     Mailbox(M),
     /// An account has the address, and no mailbox is reported for it. A single report may be wrong.
@@ -115,8 +115,8 @@ pub async fn resolve<D: Directory>(
     let resolved = candidates.iter().enumerate().map(|(place, candidate)| {
         let Some(candidate) = candidate else { return Resolved::Unchanged };
         let expected = candidate.expected;
-        let not_found = |found: Option<&Found<_>>| {
-            let has_account = matches!(found, Some(Found::AccountOnly));
+        let not_found = |found: Option<&DirectoryLookup<_>>| {
+            let has_account = matches!(found, Some(DirectoryLookup::AccountOnly));
             Resolved::NotFound { expected, has_account }
         };
         let Some(first) = candidate.first_address() else { return not_found(None) };
@@ -124,7 +124,7 @@ pub async fn resolve<D: Directory>(
             return Resolved::Filed(first.clone());
         }
         let found = match lookups.result(first) {
-            Some(Ok(Found::Mailbox(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
+            Some(Ok(DirectoryLookup::Mailbox(mailbox))) => return Resolved::Mailbox(mailbox.clone()),
             Some(Err(error)) => return Resolved::Failed { expected, error: error.clone() },
             Some(Ok(found)) => Some(found),
             None => None,
@@ -133,7 +133,7 @@ pub async fn resolve<D: Directory>(
             // Filed under the own address after an earlier attempt had confirmed that the mapped mailbox is missing.
             Some(own_address) if filed(own_address) => Resolved::Filed(own_address.clone()),
             Some(own_address) if confirmed_missing.contains(&place) => match lookups.result(own_address) {
-                Some(Ok(Found::Mailbox(mailbox))) => Resolved::Mailbox(mailbox.clone()),
+                Some(Ok(DirectoryLookup::Mailbox(mailbox))) => Resolved::Mailbox(mailbox.clone()),
                 Some(Err(error)) => Resolved::Failed { expected, error: error.clone() },
                 Some(Ok(found)) => not_found(Some(found)),
                 None => not_found(None),
@@ -189,7 +189,7 @@ fn is_domain(host: &str, domain: &str) -> bool {
 /// Results of the lookups so far.
 struct Lookups<'a, D: Directory> {
     directory: &'a D,
-    results: HashMap<MailboxAddress, Result<Found<D::Mailbox>, D::Error>>,
+    results: HashMap<MailboxAddress, Result<DirectoryLookup<D::Mailbox>, D::Error>>,
 }
 
 impl<D: Directory> Lookups<'_, D> {
@@ -207,11 +207,11 @@ impl<D: Directory> Lookups<'_, D> {
         self.results.extend(results);
     }
 
-    fn result(&self, address: &MailboxAddress) -> Option<&Result<Found<D::Mailbox>, D::Error>> {
+    fn result(&self, address: &MailboxAddress) -> Option<&Result<DirectoryLookup<D::Mailbox>, D::Error>> {
         self.results.get(address)
     }
 
     fn is_missing(&self, address: &MailboxAddress) -> bool {
-        matches!(self.result(address), Some(Ok(Found::AccountOnly | Found::Nothing)))
+        matches!(self.result(address), Some(Ok(DirectoryLookup::AccountOnly | DirectoryLookup::Nothing)))
     }
 }

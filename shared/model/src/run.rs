@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::{IdError, Sha256};
 
-/// The id of a run: `<UTC second>-<daily or backfill>-<8 hex digits>`, so that ids sort by time and are unique.
+/// The id of a run: `<UTC second>-<daily or backfill>-<8 hex digits>`, so that ids sort by time and are unique. A scheduled
+/// run is called `daily` there, as in earlier releases.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
@@ -17,7 +18,7 @@ pub struct RunId(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunKind {
     /// By the schedule: continues from the cursor and moves it.
-    Daily,
+    Scheduled,
     /// By an operator, for a given window: does not move the cursor.
     Backfill,
 }
@@ -27,7 +28,7 @@ impl RunId {
     pub fn new(started: Timestamp, kind: RunKind, unique: &str) -> Self {
         let second = started.strftime("%Y%m%dT%H%M%SZ");
         let kind = match kind {
-            RunKind::Daily => "daily",
+            RunKind::Scheduled => "daily",
             RunKind::Backfill => "backfill",
         };
         let mut unique = Sha256::of(unique.as_bytes()).to_string();
@@ -50,7 +51,7 @@ impl RunId {
     /// Returns the origin of the run; `None` for an id of another form.
     pub fn kind(&self) -> Option<RunKind> {
         match self.0.split('-').nth(1)? {
-            "daily" => Some(RunKind::Daily),
+            "daily" => Some(RunKind::Scheduled),
             "backfill" => Some(RunKind::Backfill),
             _ => None,
         }
@@ -115,12 +116,12 @@ impl Window {
     /// Length of the window of the very first run.
     pub const FIRST: SignedDuration = SignedDuration::from_hours(24);
 
-    /// Returns the window of a daily run at `now`, however long ago the last run was. It begins `overlap` before the
+    /// Returns the window of a scheduled run at `now`, however long ago the last run was. It begins `overlap` before the
     /// cursor, or where an earlier run stopped before it reached the cursor.
     ///
     /// # Errors
     /// The cursor is after `now`: a clock is wrong, and a guess could leave items out.
-    pub fn daily(cursor: Option<&Cursor>, overlap: SignedDuration, now: Timestamp) -> Result<Self, WindowError> {
+    pub fn scheduled(cursor: Option<&Cursor>, overlap: SignedDuration, now: Timestamp) -> Result<Self, WindowError> {
         let to = now - Self::MARGIN;
         let Some(cursor) = cursor else { return Self::between(now - Self::FIRST, to) };
         // Checked with the minimum overlap, because a long overlap would hide that the cursor is after `now`.
@@ -163,14 +164,14 @@ impl Cursor {
         self.source.as_deref().is_some_and(|of| of != source)
     }
 
-    /// Returns the time up to which a daily run may move the cursor that it finds. A run that continues with the rest
+    /// Returns the time up to which a scheduled run may move the cursor that it finds. A run that continues with the rest
     /// of another window lists only that rest. Items that appeared late in the part before it must be in the overlap of
     /// the following run, so this run moves the cursor only as far as the other run would have.
     pub fn limit(before: Option<&Self>, window: &Window) -> Timestamp {
         before.and_then(|cursor| cursor.rest).map_or(window.to, |rest| rest.to)
     }
 
-    /// Returns the cursor after a daily run of a source, whose window begins at `from`, has listed everything up to
+    /// Returns the cursor after a scheduled run of a source, whose window begins at `from`, has listed everything up to
     /// `reached`. `None` if the cursor does not move.
     pub fn moved(
         before: Option<&Self>,
@@ -199,7 +200,7 @@ impl Cursor {
     }
 }
 
-/// The progress of a daily run.
+/// The progress of a scheduled run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
     /// Everything before this time is listed.
@@ -359,17 +360,17 @@ mod tests {
     fn window_overlaps_the_last_run_and_spans_missed_days() {
         let now = at("2026-11-22T07:00:00Z");
         let overlap = Window::OVERLAP;
-        let first = Window::daily(None, overlap, now).unwrap();
+        let first = Window::scheduled(None, overlap, now).unwrap();
         assert_eq!((first.from, first.to), (at("2026-11-21T07:00:00Z"), at("2026-11-22T06:55:00Z")));
         let cursor = cursor("2026-11-10T06:55:00Z");
-        let late = Window::daily(Some(&cursor), overlap, now).unwrap();
+        let late = Window::scheduled(Some(&cursor), overlap, now).unwrap();
         assert_eq!((late.from, late.to), (at("2026-11-10T06:45:00Z"), at("2026-11-22T06:55:00Z")));
         let two_days = SignedDuration::from_hours(48);
-        let late = Window::daily(Some(&cursor), two_days, now).unwrap();
+        let late = Window::scheduled(Some(&cursor), two_days, now).unwrap();
         assert_eq!((late.from, late.to), (at("2026-11-08T06:55:00Z"), at("2026-11-22T06:55:00Z")));
         let future = Cursor { archived_time: at("2026-11-22T07:06:00Z"), ..cursor };
         for overlap in [overlap, two_days] {
-            assert!(Window::daily(Some(&future), overlap, now).is_err());
+            assert!(Window::scheduled(Some(&future), overlap, now).is_err());
         }
     }
 
@@ -378,7 +379,7 @@ mod tests {
         let overlap = SignedDuration::from_hours(48);
         let current = cursor("2026-11-22T06:55:00Z");
         let now = at("2026-11-23T07:00:00Z");
-        let window = Window::daily(Some(&current), overlap, now).unwrap();
+        let window = Window::scheduled(Some(&current), overlap, now).unwrap();
         let limit = Cursor::limit(Some(&current), &window);
         let reached = |at, complete| Reached { at, limit, complete };
         let run: RunId = "other".parse().unwrap();
@@ -393,7 +394,7 @@ mod tests {
             (current.archived_time, Some(Window { from: stopped, to: window.to }))
         );
         assert_eq!(Cursor::moved(Some(&first), window.from, reached(stopped, false), (&run, SOURCE)), None);
-        let next = Window::daily(Some(&first), overlap, at("2026-11-26T07:00:00Z")).unwrap();
+        let next = Window::scheduled(Some(&first), overlap, at("2026-11-26T07:00:00Z")).unwrap();
         assert_eq!((next.from, next.to), (stopped, at("2026-11-26T06:55:00Z")));
 
         // However far that run comes, items that appeared late before `stopped` are in the overlap of the next one.
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!((first.archived_time, first.rest), (at("2026-11-21T08:00:00Z"), rest));
         // It continues without the overlap, and its end is the end of the first run's window.
         let two_days = SignedDuration::from_hours(48);
-        let next = Window::daily(Some(&first), two_days, at("2026-11-23T07:00:00Z")).unwrap();
+        let next = Window::scheduled(Some(&first), two_days, at("2026-11-23T07:00:00Z")).unwrap();
         assert_eq!(next.from, first.archived_time);
         let done = Reached { at: next.to, limit: Cursor::limit(Some(&first), &next), complete: true };
         let done = Cursor::moved(Some(&first), next.from, done, (&run, SOURCE)).unwrap();
@@ -440,7 +441,7 @@ mod tests {
 
     #[test]
     fn run_id_sorts_by_time_and_contains_the_kind() {
-        let daily = RunId::new(at("2026-11-22T07:00:00.5Z"), RunKind::Daily, "request-1");
+        let daily = RunId::new(at("2026-11-22T07:00:00.5Z"), RunKind::Scheduled, "request-1");
         let backfill = RunId::new(at("2026-11-22T07:00:00.5Z"), RunKind::Backfill, "request-1");
         assert!(daily.as_str().starts_with("20261122T070000Z-daily-"), "{daily}");
         assert!(backfill.as_str().starts_with("20261122T070000Z-backfill-"), "{backfill}");

@@ -103,7 +103,7 @@ fn cursor(aws: &Aws) -> Timestamp {
 #[tokio::test]
 async fn page_is_recorded_then_queued_then_passed_by_the_cursor() {
     let aws = Aws::start().await;
-    let summary = fetch(&aws).run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
+    let summary = fetch(&aws).run(Request::Scheduled, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(summary.complete && (summary.listed, summary.queued) == (2, 2));
     let writes = aws.writes().into_iter();
     let steps: Vec<_> = writes.map(|write| write.rsplit('/').next().unwrap_or_default().to_owned()).collect();
@@ -120,12 +120,12 @@ async fn source_continues_at_its_own_cursor_after_a_change() {
         let fetch = Fetch { source_name, ..fetch(&aws) };
         fetch.run(request, &started(hours * 3600)).await.unwrap_or_else(|error| panic!("{error}"))
     };
-    let api = run("archiver-api", Request::Daily, 0).await;
+    let api = run("archiver-api", Request::Scheduled, 0).await;
     // The operator changes the source by mistake, and back after five days.
-    let other = run("eml-drop", Request::Daily, 1).await;
+    let other = run("eml-drop", Request::Scheduled, 1).await;
     let first = started(3600).at - Window::FIRST;
     assert!(other.from.duration_since(first).abs() < 1.minute().try_into().unwrap_or_default(), "{}", other.from);
-    let other = run("eml-drop", Request::Daily, 120).await;
+    let other = run("eml-drop", Request::Scheduled, 120).await;
     let back = run("archiver-api", Request::Last, 121).await;
     assert_eq!(back.from, api.to - Window::OVERLAP, "the days of the other source are left out");
     assert_eq!(cursor(&aws), back.to);
@@ -143,7 +143,7 @@ async fn source_continues_at_its_own_cursor_after_a_change() {
 async fn run_does_not_move_the_cursor_of_another_source() {
     let aws = Aws::start().await;
     let store = Store::new(aws.config(), BUCKET.to_owned());
-    let run = |seconds| model::RunId::new(started(seconds).at, model::RunKind::Daily, "run");
+    let run = |seconds| model::RunId::new(started(seconds).at, model::RunKind::Scheduled, "run");
     let at = Timestamp::now();
     let (mut api, mut webhooks) = (
         StoredCursor::read(&store, "archiver-api").await.unwrap_or_else(|error| panic!("{error}")),
@@ -164,10 +164,10 @@ async fn window_that_the_source_has_deleted_is_not_recorded() {
     let aws = Aws::start().await;
     let days = |days: i64| SignedDuration::from_hours(24 * days);
     let fetch = Fetch { kept_for: Some(days(30)), ..fetch(&aws) };
-    let first = fetch.run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
+    let first = fetch.run(Request::Scheduled, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
     // The schedule was off for five weeks.
     let later = started(days(35).as_secs());
-    let summary = fetch.run(Request::Daily, &later).await.unwrap_or_else(|error| panic!("{error}"));
+    let summary = fetch.run(Request::Scheduled, &later).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(summary.from, later.at - days(30), "a part without entries counts as fetched");
     assert_eq!(cursor(&aws), summary.to);
     let runs = aws.writes().len();
@@ -181,7 +181,7 @@ async fn window_that_the_source_has_deleted_is_not_recorded() {
 async fn entry_of_an_earlier_run_is_not_queued_again() {
     let aws = Aws::start().await;
     for seconds in [0, 60] {
-        let run = fetch(&aws).run(Request::Daily, &started(seconds)).await;
+        let run = fetch(&aws).run(Request::Scheduled, &started(seconds)).await;
         assert!(run.is_ok_and(|summary| summary.complete));
     }
     assert_eq!(queued(&aws).len(), 2);
@@ -191,11 +191,11 @@ async fn entry_of_an_earlier_run_is_not_queued_again() {
 async fn page_that_cannot_be_recorded_is_neither_queued_nor_passed() {
     let aws = Aws::start().await;
     aws.fail(Some("items-000002"));
-    assert!(fetch(&aws).run(Request::Daily, &started(0)).await.is_err());
+    assert!(fetch(&aws).run(Request::Scheduled, &started(0)).await.is_err());
     assert_eq!(queued(&aws), ["WA-1"]);
     let stopped = cursor(&aws);
     aws.fail(None);
-    let next = fetch(&aws).run(Request::Daily, &started(60)).await.unwrap_or_else(|error| panic!("{error}"));
+    let next = fetch(&aws).run(Request::Scheduled, &started(60)).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(next.from <= stopped && next.complete);
     assert_eq!(queued(&aws), ["WA-1", "WA-2"], "nothing is lost, and nothing is queued twice");
 }
@@ -206,7 +206,7 @@ async fn time_after_the_requested_window_is_no_progress() {
     let aws = Aws::start().await;
     aws.fail(Some("items-000002"));
     let beyond = Pages { reached_after: Window::FIRST * 2, ..Pages::of(vec![vec!["WA-1"], vec!["WA-2"]]) };
-    assert!(fetch_from(&aws, beyond).run(Request::Daily, &started(0)).await.is_err());
+    assert!(fetch_from(&aws, beyond).run(Request::Scheduled, &started(0)).await.is_err());
     let record = aws.keys(keys::RUNS).into_iter().find(|key| key.ends_with("/run.json"));
     let record = record.and_then(|key| aws.object(&key)).unwrap_or_else(|| panic!("no record"));
     let record: RunRecord = serde_json::from_slice(&record).unwrap_or_else(|error| panic!("{error}"));
@@ -218,7 +218,7 @@ async fn time_after_the_requested_window_is_no_progress() {
 async fn page_whose_response_is_lost_is_read_back() {
     let aws = Aws::start().await;
     aws.lose_response("items-000002");
-    let summary = fetch(&aws).run(Request::Daily, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
+    let summary = fetch(&aws).run(Request::Scheduled, &started(0)).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(summary.complete && summary.queued == 2);
     assert_eq!(queued(&aws), ["WA-1", "WA-2"]);
 }
@@ -241,12 +241,12 @@ async fn item_listed_under_an_earlier_id_before_keeps_it() {
         earlier_ids: (0..).zip(earlier.iter().map(|id| item(id))).collect(),
         ..Pages::of(vec![pages])
     };
-    let earlier = fetch_from(&aws, page(vec!["old-1"], &[])).run(Request::Daily, &started(0)).await;
+    let earlier = fetch_from(&aws, page(vec!["old-1"], &[])).run(Request::Scheduled, &started(0)).await;
     assert!(earlier.is_ok_and(|summary| summary.queued == 1));
     put_outcome(&aws, "old-2", Outcome::new(item("old-2")).to_json()).await;
     put_outcome(&aws, "old-3", b"damaged".to_vec()).await;
     let changed = page(vec!["new-1", "new-2", "new-3", "new-4", "new-5"], &["old-1", "old-2", "old-3", "old-4"]);
-    let summary = fetch_from(&aws, changed).run(Request::Daily, &started(60)).await;
+    let summary = fetch_from(&aws, changed).run(Request::Scheduled, &started(60)).await;
     assert!(summary.is_ok_and(|summary| (summary.listed, summary.queued) == (5, 4)));
     assert_eq!(queued(&aws), ["old-1", "old-2", "old-3", "new-4", "new-5"]);
 
@@ -254,7 +254,7 @@ async fn item_listed_under_an_earlier_id_before_keeps_it() {
     let reads = |aws: &Aws| aws.reads().iter().filter(|read| read.contains(keys::OUTCOMES)).count();
     let before = reads(&aws);
     let again = page(vec!["new-4"], &["old-4"]);
-    let summary = fetch_from(&aws, again).run(Request::Daily, &started(120)).await;
+    let summary = fetch_from(&aws, again).run(Request::Scheduled, &started(120)).await;
     assert!(summary.is_ok_and(|summary| (summary.listed, summary.queued) == (1, 0)));
     assert_eq!((before > 0, reads(&aws)), (true, before));
 }
@@ -293,19 +293,19 @@ async fn loss_or_double_that_a_run_finds_is_counted() {
     };
     let aws = Aws::start().await;
     let limited = Fetch { kept_for: Some(days(30)), ..fetch(&aws) };
-    assert_eq!(found(&limited, Request::Daily, &started(0)).await, 0);
+    assert_eq!(found(&limited, Request::Scheduled, &started(0)).await, 0);
     let later = |hours: i64| started(days(35).as_secs() + hours * 3600);
-    assert_eq!(found(&limited, Request::Daily, &later(0)).await, 1, "entries were deleted by age");
+    assert_eq!(found(&limited, Request::Scheduled, &later(0)).await, 1, "entries were deleted by age");
 
     let other = Fetch { source_name: "cloud-api", ..fetch(&aws) };
-    assert_eq!(found(&other, Request::Daily, &later(1)).await, 1, "SOURCE has changed");
+    assert_eq!(found(&other, Request::Scheduled, &later(1)).await, 1, "SOURCE has changed");
     assert_eq!(found(&other, Request::Last, &later(2)).await, 0);
-    assert_eq!(found(&fetch(&aws), Request::Daily, &later(3)).await, 0, "the other source had been stopped");
+    assert_eq!(found(&fetch(&aws), Request::Scheduled, &later(3)).await, 0, "the other source had been stopped");
 
     put_outcome(&aws, "old-1", Outcome::new(item("old-1")).to_json()).await;
     let renamed = Pages { oldest: Some(0..2), ..Pages::of(vec![vec!["old-1", "new-1"]]) };
     assert_eq!(
-        found(&fetch_from(&aws, renamed), Request::Daily, &later(4)).await,
+        found(&fetch_from(&aws, renamed), Request::Scheduled, &later(4)).await,
         1,
         "a chat has messages with new ids"
     );

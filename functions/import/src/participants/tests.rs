@@ -32,10 +32,10 @@ impl Mailboxes for Fake {
         Ok(id.map(|id| Mailbox { id, address: address.clone(), primary: address.clone() }))
     }
 
-    async fn look_up(&self, address: &MailboxAddress) -> Result<mailbox::Found, MailboxError> {
+    async fn look_up(&self, address: &MailboxAddress) -> Result<mailbox::MailboxLookup, MailboxError> {
         let has_account = self.1.lock().unwrap().contains(address.as_str());
         Ok(match self.find(address).await? {
-            None if has_account => mailbox::Found::AccountOnly,
+            None if has_account => mailbox::MailboxLookup::AccountOnly,
             found => found.into(),
         })
     }

@@ -29,7 +29,7 @@ fn now() -> Timestamp {
 }
 
 fn window() -> Window {
-    Window::daily(None, Window::OVERLAP, now()).unwrap()
+    Window::scheduled(None, Window::OVERLAP, now()).unwrap()
 }
 
 async fn start(sample: Sample) -> (SampleSource, ArchiverApi) {

@@ -10,7 +10,7 @@ use super::{
     error::Failure,
     odata::{literal, with_options},
 };
-use crate::{Found, Mailbox, MailboxError};
+use crate::{Mailbox, MailboxError, MailboxLookup};
 use http_client::RetryBudget;
 
 const USER_MEMBERS: (&str, &str) = ("$select", "id,userPrincipalName,mail,proxyAddresses,userType");
@@ -67,7 +67,7 @@ enum Candidates {
 
 impl Graph {
     /// Resolves an address.
-    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
+    pub(super) async fn find_mailbox(&self, address: &MailboxAddress) -> Result<MailboxLookup, MailboxError> {
         if let Some(cached) = self.recipients.get(address) {
             return Ok(cached);
         }
@@ -76,7 +76,7 @@ impl Graph {
         Ok(found)
     }
 
-    async fn resolve(&self, address: &MailboxAddress) -> Result<Found, Failure> {
+    async fn resolve(&self, address: &MailboxAddress) -> Result<MailboxLookup, Failure> {
         let mut budget = self.retry_budget();
         let candidates = self.candidates(address, &mut budget).await?;
         let (users, is_proven) = match candidates {
@@ -92,18 +92,18 @@ impl Graph {
             // A copy in the wrong mailbox is worse than none.
             if owner.replace(user).is_some() {
                 tracing::warn!("address of two accounts with mailboxes, copy not filed");
-                return Ok(Found::Nothing);
+                return Ok(MailboxLookup::Nothing);
             }
         }
         let Some(owner) = owner else {
-            return Ok(if has_account { Found::AccountOnly } else { Found::Nothing });
+            return Ok(if has_account { MailboxLookup::AccountOnly } else { MailboxLookup::Nothing });
         };
         if !is_proven && self.is_address_of_a_group(address, &mut budget).await? {
             tracing::warn!("user name of an account is the address of a group, copy not filed");
-            return Ok(Found::Nothing);
+            return Ok(MailboxLookup::Nothing);
         }
         let primary = owner.primary().unwrap_or_else(|| address.clone());
-        Ok(Found::Mailbox(Mailbox { id: owner.id, address: address.clone(), primary }))
+        Ok(MailboxLookup::Mailbox(Mailbox { id: owner.id, address: address.clone(), primary }))
     }
 
     /// Returns the accounts that the address may belong to. An address with an owner belongs to no other account, even

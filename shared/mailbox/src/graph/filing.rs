@@ -20,7 +20,7 @@ use super::{
     limits::{DECODED_MAX_BYTES, FILE_MAX_BYTES, NOTES_MAX_BYTES, REQUEST_MAX_BYTES},
     lookup::Stored,
     recipients::{CONFIRMED_SEARCHES, INVALID_RECIPIENTS},
-    work::{Draft, Place, Work},
+    work::{Draft, TargetFolder, Work},
 };
 use crate::{Attempt, Filed, Mailbox, MailboxError, Message};
 use http_client::RetryBudget;
@@ -101,7 +101,7 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<Filed, Failure> {
         let archive = self.archive(work.state, work.mailbox, budget).await?;
-        let place = Place::archive(&archive);
+        let place = TargetFolder::archive(&archive);
         let (concessions, json) = self.first_attempt(work);
         let first = files_of_the_first_request(&work.draft, json.len());
         let is_one_request = first.len() == work.draft.content.attachments.len();
@@ -151,7 +151,7 @@ impl Graph {
     pub(super) async fn create(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         attachments: &[usize],
         first: (Concessions, Option<Vec<u8>>),
         budget: &mut RetryBudget,
@@ -207,7 +207,7 @@ impl Graph {
     async fn leave_out_invalid(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         (refusal, invalid): (&Refusal, &mut InvalidRecipients),
         concessions: &mut Concessions,
         budget: &mut RetryBudget,

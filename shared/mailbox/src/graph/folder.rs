@@ -35,7 +35,7 @@ impl Folder {
 }
 
 /// The result of looking up a folder.
-struct Found {
+struct FolderLookup {
     folder: Option<String>,
     /// The name belongs to a search folder.
     search_folder: bool,
@@ -50,7 +50,7 @@ struct NewFolder<'a> {
 }
 
 /// The place of a folder.
-struct Place<'a> {
+struct FolderPath<'a> {
     state: &'a MailboxState,
     mailbox: &'a str,
     /// The parent folder; `None` for the mailbox itself.
@@ -58,7 +58,7 @@ struct Place<'a> {
     name: &'a str,
 }
 
-impl Place<'_> {
+impl FolderPath<'_> {
     fn url(&self, client: &Client) -> Url {
         match self.parent {
             None => client.hosts.graph(&["users", self.mailbox, "mailFolders"]),
@@ -73,8 +73,8 @@ impl Place<'_> {
 }
 
 impl Graph {
-    fn archive_place<'a>(&'a self, state: &'a MailboxState, mailbox: &'a str) -> Place<'a> {
-        Place { state, mailbox, parent: None, name: &self.folder }
+    fn archive_place<'a>(&'a self, state: &'a MailboxState, mailbox: &'a str) -> FolderPath<'a> {
+        FolderPath { state, mailbox, parent: None, name: &self.folder }
     }
 
     /// Returns the id of the archive folder. Creates the folder if it is missing.
@@ -113,7 +113,7 @@ impl Graph {
         archive: &str,
         budget: &mut RetryBudget,
     ) -> Result<String, Failure> {
-        let place = Place { state, mailbox, parent: Some(archive), name: STAGING };
+        let place = FolderPath { state, mailbox, parent: Some(archive), name: STAGING };
         self.find_or_make(&mut *state.staging.lock().await, &place, budget).await
     }
 
@@ -125,7 +125,7 @@ impl Graph {
         archive: &str,
         budget: &mut RetryBudget,
     ) -> Result<Option<String>, Failure> {
-        let place = Place { state, mailbox, parent: Some(archive), name: STAGING };
+        let place = FolderPath { state, mailbox, parent: Some(archive), name: STAGING };
         let cached = state.staging.lock().await;
         match cached.get(place.parent) {
             Some(id) => Ok(Some(id.to_owned())),
@@ -136,7 +136,7 @@ impl Graph {
     async fn find_or_make(
         &self,
         cached: &mut FolderId,
-        place: &Place<'_>,
+        place: &FolderPath<'_>,
         budget: &mut RetryBudget,
     ) -> Result<String, Failure> {
         if let Some(id) = cached.get(place.parent) {
@@ -167,7 +167,7 @@ impl Graph {
         Ok(id)
     }
 
-    async fn look_up(&self, place: &Place<'_>, budget: &mut RetryBudget) -> Result<Found, Failure> {
+    async fn look_up(&self, place: &FolderPath<'_>, budget: &mut RetryBudget) -> Result<FolderLookup, Failure> {
         let filter = format!("displayName eq {}", literal(place.name));
         let url = with_options(
             place.url(&self.client),
@@ -178,10 +178,13 @@ impl Graph {
         let named = |folder: &Folder| folder.display_name.to_lowercase() == place.name.to_lowercase();
         let (search, folders): (Vec<_>, Vec<_>) = folders.into_iter().filter(named).partition(Folder::is_search_folder);
         let exact = folders.iter().position(|folder| folder.display_name == place.name).unwrap_or_default();
-        Ok(Found { folder: folders.into_iter().nth(exact).map(|folder| folder.id), search_folder: !search.is_empty() })
+        Ok(FolderLookup {
+            folder: folders.into_iter().nth(exact).map(|folder| folder.id),
+            search_folder: !search.is_empty(),
+        })
     }
 
-    async fn make(&self, place: &Place<'_>, budget: &mut RetryBudget) -> Result<String, Failure> {
+    async fn make(&self, place: &FolderPath<'_>, budget: &mut RetryBudget) -> Result<String, Failure> {
         let new = NewFolder { display_name: place.name, is_hidden: place.is_hidden() };
         let request = Request::post(place.url(&self.client), to_json(&new));
         let folder: Folder = self.client.send_once(Some(&place.state.permits), &request, budget).await?.json()?;

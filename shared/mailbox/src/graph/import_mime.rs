@@ -10,7 +10,7 @@ use super::{
     error::Failure,
     limits::REQUEST_MAX_BYTES,
     lookup::Stored,
-    work::{Place, Work},
+    work::{TargetFolder, Work},
 };
 use http_client::RetryBudget;
 
@@ -42,7 +42,7 @@ impl Graph {
                 Err(failure) if failure.is_unclear() => failure,
                 Err(failure) => return Err(failure),
             };
-            if let Some(stored) = self.look_up_after(work, Place::archive(archive), failure, budget).await? {
+            if let Some(stored) = self.look_up_after(work, TargetFolder::archive(archive), failure, budget).await? {
                 return self.checked(work, archive, stored, budget).await.map(Some);
             }
         }

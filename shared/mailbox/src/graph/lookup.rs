@@ -12,7 +12,7 @@ use super::{
     mailbox_limits::MailboxState,
     odata::{literal, with_options},
     properties::{self, ARCHIVE_ITEM_ID, CLASS, item_id_value, may_be_cut_id},
-    work::{By, Place, Work},
+    work::{By, TargetFolder, Work},
 };
 use crate::{CopyHeader, Identity, Mailbox, StoredCopy};
 use http_client::RetryBudget;
@@ -120,7 +120,7 @@ impl Graph {
     pub(super) async fn find_stored(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         budget: &mut RetryBudget,
     ) -> Result<Option<Stored>, Failure> {
         let mut found = None;
@@ -138,7 +138,7 @@ impl Graph {
     pub(super) async fn all_stored(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         budget: &mut RetryBudget,
     ) -> Result<Vec<Stored>, Failure> {
         let identity = &work.draft.identity;
@@ -175,7 +175,7 @@ impl Graph {
     pub(super) async fn look_up_after(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         failure: Failure,
         budget: &mut RetryBudget,
     ) -> Result<Option<Stored>, Failure> {

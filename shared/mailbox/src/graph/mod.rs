@@ -46,7 +46,7 @@ use self::{
     rejected_addresses::RejectedAddresses,
 };
 use super::{
-    Attempt, Clock, Filed, Found, Identity, Mailbox, MailboxError, Mailboxes, Message, StoredCopy,
+    Attempt, Clock, Filed, Identity, Mailbox, MailboxError, MailboxLookup, Mailboxes, Message, StoredCopy,
     entra::{Application, Credentials},
     recipient_cache::RecipientCache,
 };
@@ -145,7 +145,7 @@ impl Mailboxes for Graph {
         Ok(self.find_mailbox(address).await?.mailbox())
     }
 
-    async fn look_up(&self, address: &MailboxAddress) -> Result<Found, MailboxError> {
+    async fn look_up(&self, address: &MailboxAddress) -> Result<MailboxLookup, MailboxError> {
         self.find_mailbox(address).await
     }
 

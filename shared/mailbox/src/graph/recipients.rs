@@ -10,7 +10,7 @@ use super::{
     concession::Concessions,
     error::{Failure, Refusal},
     lookup::Stored,
-    work::{Place, Work},
+    work::{TargetFolder, Work},
 };
 use http_client::RetryBudget;
 
@@ -30,7 +30,7 @@ impl Graph {
     pub(super) async fn rejected_recipients(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         (refusal, is_last): (&Refusal, bool),
         made: &Concessions,
         budget: &mut RetryBudget,
@@ -64,7 +64,7 @@ impl Graph {
     async fn bisect(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         (recipients, is_last): (Vec<usize>, bool),
         budget: &mut RetryBudget,
     ) -> Result<Vec<usize>, Failure> {

@@ -10,7 +10,7 @@ use super::{
     concession::Concessions,
     error::Failure,
     lookup::Stored,
-    work::{Place, Work},
+    work::{TargetFolder, Work},
 };
 use crate::{Attempt, MailboxError};
 use http_client::RetryBudget;
@@ -40,7 +40,7 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<Stored, Failure> {
         let staging = self.staging(work.state, work.mailbox, archive, budget).await?;
-        let place = Place::staging(archive, &staging);
+        let place = TargetFolder::staging(archive, &staging);
         let result = self.stage_and_move(work, place, first, attempt, budget).await;
         if let Err(failure) = &result
             && failure.may_be_permanent()
@@ -56,7 +56,7 @@ impl Graph {
     async fn stage_and_move(
         &self,
         work: &Work<'_>,
-        place: Place<'_>,
+        place: TargetFolder<'_>,
         (first, concessions): (&[usize], Concessions),
         attempt: Attempt,
         budget: &mut RetryBudget,
@@ -120,7 +120,7 @@ impl Graph {
         budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
         match self.find_staging(work.state, work.mailbox, archive, budget).await? {
-            Some(staging) => self.remove_all(work, Place::staging(archive, &staging), filed, budget).await,
+            Some(staging) => self.remove_all(work, TargetFolder::staging(archive, &staging), filed, budget).await,
             None => Ok(()),
         }
     }
@@ -129,7 +129,7 @@ impl Graph {
     async fn remove_all(
         &self,
         work: &Work<'_>,
-        staging: Place<'_>,
+        staging: TargetFolder<'_>,
         filed: Option<&Stored>,
         budget: &mut RetryBudget,
     ) -> Result<(), Failure> {
@@ -190,7 +190,7 @@ impl Graph {
                 Err(failure) if failure.is_unclear() || failure.is_missing() => failure,
                 Err(failure) => return Err(ended(in_progress, failure)),
             };
-            match self.find_stored(work, Place::archive(archive), budget).await {
+            match self.find_stored(work, TargetFolder::archive(archive), budget).await {
                 Ok(Some(stored)) => return self.checked(work, archive, stored, budget).await,
                 Ok(None) if budget.pause(failure.retry_after()).await => {}
                 Ok(None) => return Err(ended(in_progress, failure)),

@@ -42,14 +42,14 @@ pub(super) enum By {
 
 /// The folder in which a message is created.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct TargetFolder<'a> {
     pub(super) archive: &'a str,
     /// The archive folder, or the hidden folder in it.
     pub(super) folder: &'a str,
     pub(super) by: By,
 }
 
-impl<'a> Place<'a> {
+impl<'a> TargetFolder<'a> {
     pub(super) fn archive(archive: &'a str) -> Self {
         Self { archive, folder: archive, by: By::Identity }
     }

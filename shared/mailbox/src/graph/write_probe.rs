@@ -9,7 +9,7 @@ use super::{
     content::{Content, parse},
     error::Failure,
     lookup::Stored,
-    work::{Draft, Place, Work},
+    work::{Draft, TargetFolder, Work},
 };
 use crate::{Attempt, Mailbox, MailboxError, Message};
 
@@ -63,7 +63,7 @@ impl Graph {
         self.with_probe(mailbox, message, async |work, archive| {
             let (concessions, json) = self.first_attempt(work);
             let first = (concessions, Some(json));
-            self.create(work, Place::archive(archive), &[], first, &mut self.retry_budget()).await
+            self.create(work, TargetFolder::archive(archive), &[], first, &mut self.retry_budget()).await
         })
         .await
     }
@@ -101,7 +101,7 @@ impl Graph {
         let draft = Draft::new(&content, message, mailbox, self.class());
         let work = Work { state: &state, mailbox: &mailbox.id, draft };
         let archive = self.archive(&state, &mailbox.id, &mut self.retry_budget()).await?;
-        run(&work, Place::archive(&archive).folder).await
+        run(&work, TargetFolder::archive(&archive).folder).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use graph_fake::{CLIENT_SECRET, Fault, Kind, On, Quirks, Refusal, User};
-use mailbox::{Found, MailboxError, Mailboxes, graph::Graph};
+use mailbox::{MailboxError, MailboxLookup, Mailboxes, graph::Graph};
 
 use crate::support::{ADA, SecretStore, clock, config, graph, graph_with, mailbox, tenant};
 
@@ -68,7 +68,7 @@ async fn account_without_mailbox_is_not_an_unknown_address() {
         let graph = graph(&fake);
         fake.fault(On::kind(Kind::FolderSearch), Fault::Refuse(Refusal::new(404, code)));
         let found = graph.look_up(&ADA.parse().unwrap()).await.unwrap();
-        assert_eq!(found, Found::AccountOnly, "{code}");
+        assert_eq!(found, MailboxLookup::AccountOnly, "{code}");
         assert!(exists(&graph, ADA).await, "{code}");
     }
     // A new account has no addresses before its mailbox.
@@ -78,9 +78,9 @@ async fn account_without_mailbox_is_not_an_unknown_address() {
     fake.add(guest.without_mailbox("MailboxNotEnabledForRESTAPI"));
     let graph = graph(&fake);
     let look_up = async |address: &str| graph.look_up(&address.parse().unwrap()).await.unwrap();
-    assert_eq!(look_up("new@example.com").await, Found::AccountOnly);
-    assert_eq!(look_up("x@client.example").await, Found::Nothing, "a guest has no mailbox");
-    assert_eq!(look_up("stranger@elsewhere.example").await, Found::Nothing);
+    assert_eq!(look_up("new@example.com").await, MailboxLookup::AccountOnly);
+    assert_eq!(look_up("x@client.example").await, MailboxLookup::Nothing, "a guest has no mailbox");
+    assert_eq!(look_up("stranger@elsewhere.example").await, MailboxLookup::Nothing);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Mutex};
 use async_trait::async_trait;
 use futures::{FutureExt, channel::oneshot, executor::block_on};
 use jiff::Timestamp;
-use mapping::{Directory, Found, Resolved, Rules, UserMap, resolve};
+use mapping::{Directory, DirectoryLookup, Resolved, Rules, UserMap, resolve};
 use model::{MailboxAddress, Participant};
 
 /// Mailboxes by address; an address beginning with "down" cannot be looked up, and one beginning with "unlicensed" is that
@@ -21,16 +21,16 @@ impl Directory for Mailboxes {
     type Mailbox = String;
     type Error = &'static str;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Found<String>, &'static str> {
+    async fn find(&self, address: &MailboxAddress) -> Result<DirectoryLookup<String>, &'static str> {
         self.requested.lock().unwrap().push(address.to_string());
         if address.as_str().starts_with("down") {
             return Err("down");
         }
         if address.as_str().starts_with("unlicensed") {
-            return Ok(Found::AccountOnly);
+            return Ok(DirectoryLookup::AccountOnly);
         }
         let id = self.ids.iter().find(|(known, _)| *known == address.as_str());
-        Ok(id.map_or(Found::Nothing, |(_, id)| Found::Mailbox((*id).to_owned())))
+        Ok(id.map_or(DirectoryLookup::Nothing, |(_, id)| DirectoryLookup::Mailbox((*id).to_owned())))
     }
 }
 
@@ -210,7 +210,7 @@ impl Directory for RespondsToPairs {
     type Mailbox = String;
     type Error = &'static str;
 
-    async fn find(&self, address: &MailboxAddress) -> Result<Found<String>, &'static str> {
+    async fn find(&self, address: &MailboxAddress) -> Result<DirectoryLookup<String>, &'static str> {
         let other = self.0.lock().unwrap().take();
         match other {
             Some(waiting) => waiting.send(()).map_err(|()| "the first lookup was dropped")?,
@@ -220,7 +220,7 @@ impl Directory for RespondsToPairs {
                 receiver.await.map_err(|_| "no second lookup arrived")?;
             }
         }
-        Ok(Found::Mailbox(address.to_string()))
+        Ok(DirectoryLookup::Mailbox(address.to_string()))
     }
 }
 

@@ -55,7 +55,7 @@ pub struct BackfillArguments {
 }
 
 /// Help text after the arguments.
-pub const HELP: &str = "The window is in times at which the source received items. The cursor does not move, so the daily run is not \
+pub const HELP: &str = "The window is in times at which the source received items. The cursor does not move, so scheduled runs are not \
     affected. Items that are filed already are skipped, so a window may be fetched again.\n\
     One invocation of fetch lasts at most 15 minutes. A longer window continues where fetch stopped. While fetch runs for a \
     backfill, the schedule's run waits for it. Ctrl-C ends this command, but not the invocation.\n\

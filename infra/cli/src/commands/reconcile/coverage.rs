@@ -97,8 +97,8 @@ impl RunWindow {
         Some(Self { run: run.id.clone(), window, fetched_until, running, began: run.began, source, is_last })
     }
 
-    fn is_daily(&self) -> bool {
-        self.run.kind() == Some(RunKind::Daily)
+    fn is_scheduled(&self) -> bool {
+        self.run.kind() == Some(RunKind::Scheduled)
     }
 }
 
@@ -127,16 +127,16 @@ impl FetchedSource {
             }
             next.clone_from(&run.source);
         }
-        let daily: Vec<_> = runs.iter().filter(|run| run.is_daily() && run.source.is_some()).collect();
-        let names: BTreeSet<_> = daily.iter().filter_map(|run| run.source.clone()).collect();
+        let scheduled: Vec<_> = runs.iter().filter(|run| run.is_scheduled() && run.source.is_some()).collect();
+        let names: BTreeSet<_> = scheduled.iter().filter_map(|run| run.source.clone()).collect();
         if names.len() < 2 {
             return Vec::new();
         }
         let source = |name: String| {
             let is_own = |run: &&&RunWindow| run.source.as_ref() == Some(&name);
-            let from = daily.iter().filter(is_own).map(|run| run.window.from).min()?;
-            let last = daily.iter().rfind(|run| is_own(run))?;
-            let replaced = daily.iter().find(|run| run.began > last.began).map(|run| run.began);
+            let from = scheduled.iter().filter(is_own).map(|run| run.window.from).min()?;
+            let last = scheduled.iter().rfind(|run| is_own(run))?;
+            let replaced = scheduled.iter().find(|run| run.began > last.began).map(|run| run.began);
             let until = replaced.map(|at| if last.is_last { last.window.to } else { at });
             let windows = runs.iter().filter(|run| run.source.as_ref() == Some(&name)).cloned().collect();
             Some(Self { name: name.clone(), windows, from, until })
@@ -157,7 +157,7 @@ impl Coverage {
     ) -> Self {
         let windows: Vec<_> = runs.all().filter_map(|run| RunWindow::of(run, longest_run, now)).collect();
         let unrecorded = runs.all().filter(|run| run.record.is_none()).count() as u64;
-        let timer = runs.all().filter(|run| run.id.kind() == Some(RunKind::Daily));
+        let timer = runs.all().filter(|run| run.id.kind() == Some(RunKind::Scheduled));
         let overdue_after = due_after(timer.map(|run| run.began).collect());
         let mut coverage = Self::of_kept(&windows, unrecorded, period, kept_since, (now, overdue_after), options);
         for source in FetchedSource::of_runs(&windows) {
@@ -398,7 +398,7 @@ mod tests {
     fn run(from: &str, to: &str, progress: Progress) -> RunWindow {
         let window = Window::between(at(from), at(to)).unwrap();
         let began = window.to + Window::MARGIN;
-        let id = RunId::new(began, RunKind::Daily, from);
+        let id = RunId::new(began, RunKind::Scheduled, from);
         let mut record = RunRecord::begun(id.clone(), window);
         match progress {
             Progress::Complete => (record.complete, record.ended) = (true, Some(began)),
@@ -541,7 +541,7 @@ mod tests {
         let run_at = |hours: i64| {
             let began = at("01T00:00") + SignedDuration::from_hours(hours);
             let window = Window::between(began - SignedDuration::from_hours(300), began - Window::MARGIN).unwrap();
-            let id = RunId::new(began, RunKind::Daily, &hours.to_string());
+            let id = RunId::new(began, RunKind::Scheduled, &hours.to_string());
             let record = RunRecord { complete: true, ended: Some(began), ..RunRecord::begun(id.clone(), window) };
             Run { id, began, record: Some(record), unreadable_record: false, pages: Vec::new() }
         };

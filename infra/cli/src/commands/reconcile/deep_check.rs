@@ -121,12 +121,12 @@ const MAX_MAILBOX_FAILURES: u32 = 3;
 pub(super) struct DeepCheck<'a> {
     store: &'a Store,
     queries: MailboxQueries<'a>,
-    found: Found,
+    found: CopiesFound,
     progress: &'a dyn Fn(),
 }
 
 #[derive(Default)]
-struct Found {
+struct CopiesFound {
     copies: u64,
     name_mailboxes: bool,
     damaged: Vec<Damaged>,
@@ -160,7 +160,7 @@ impl<'a> DeepCheck<'a> {
     /// Creates a check. `progress` is called for each copy.
     pub(super) fn new(store: &'a Store, deep: &'a DeepOptions, progress: &'a dyn Fn()) -> Self {
         let queries = MailboxQueries { mailboxes: &deep.mailboxes, failures: Mutex::default() };
-        let found = Found { name_mailboxes: deep.name_mailboxes, ..Found::default() };
+        let found = CopiesFound { name_mailboxes: deep.name_mailboxes, ..CopiesFound::default() };
         Self { store, queries, found, progress }
     }
 
@@ -190,7 +190,7 @@ impl<'a> DeepCheck<'a> {
 
     /// Returns the findings in a fixed order.
     pub(super) fn close(self) -> DeepFindings {
-        let Found {
+        let CopiesFound {
             copies,
             mut damaged,
             mut not_in_mailbox,
@@ -210,7 +210,7 @@ impl<'a> DeepCheck<'a> {
     }
 }
 
-impl Found {
+impl CopiesFound {
     fn note(&mut self, copy: &Copy<'_>, status: CopyStatus) {
         let (outcome, place) = (copy.outcome_key.to_owned(), copy.place);
         let mailbox = self.name_mailboxes.then(|| copy.filed.address.clone());

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn file_is_listed_by_a_run_that_ended_after_it_was_read() {
         let window = Window::between(at("19T06:55"), at("21T06:55")).unwrap();
-        let id = RunId::new(at("21T07:00"), RunKind::Daily, "run");
+        let id = RunId::new(at("21T07:00"), RunKind::Scheduled, "run");
         let record = |ended: &str| RunRecord {
             complete: true,
             ended: Some(at(ended)),
