@@ -1,6 +1,10 @@
 //! Checks the bucket (exists, versioned, private) and the user map in it.
 
-use aws_sdk_s3::{Client, error::ProvideErrorMetadata, types::BucketVersioningStatus};
+use aws_sdk_s3::{
+    Client,
+    error::ProvideErrorMetadata,
+    types::{BucketVersioningStatus, ReplicationStatus},
+};
 
 use super::{
     finding::Finding,
@@ -91,6 +95,36 @@ pub(super) async fn private(connection: &Connection) -> Finding {
     }
 }
 
+/// Checks that the copy in another region is complete, by the object that each run writes; `None` if the bucket is not
+/// replicated.
+pub(super) async fn replicated(connection: &Connection) -> Option<Finding> {
+    let client = Client::new(&connection.config);
+    let cursor = client.head_object().bucket(&connection.bucket).key(model::keys::CURSOR).send().await;
+    // The other checks report that the bucket cannot be read. Before the first run there is no cursor.
+    replication(cursor.ok()?.replication_status.as_ref()?)
+}
+
+fn replication(status: &ReplicationStatus) -> Option<Finding> {
+    const CHECK: &str = "bucket replicated";
+    match status {
+        ReplicationStatus::Complete | ReplicationStatus::Completed => {
+            Some(Finding::ok(CHECK, "the newest cursor is in the copy"))
+        }
+        ReplicationStatus::Pending => Some(Finding::warning(
+            CHECK,
+            "the newest cursor is not in the copy yet",
+            "run doctor again in a few minutes; if this stays so, check the policy and the versioning of the copy",
+        )),
+        ReplicationStatus::Failed => Some(Finding::not_ok(
+            CHECK,
+            "S3 could not copy the newest cursor, so the copy cannot be adopted",
+            "correct the policy or the versioning of the copy, then aws s3 sync the objects: S3 does not copy them again",
+        )),
+        // This bucket is a copy.
+        _ => None,
+    }
+}
+
 /// Checks the user map, read as import reads it.
 pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings) -> Finding {
     const CHECK: &str = "user map";
@@ -119,5 +153,20 @@ pub(super) async fn user_map(connection: &Connection, settings: &UserMapSettings
         Finding::ok(CHECK, format!("{} numbers", map.len()))
     } else {
         Finding::warning(CHECK, warnings.join("\n"), "if this is not intended: archiver mapping upload FILE")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Verdict;
+
+    #[test]
+    fn failed_replication_is_reported() {
+        let status = |status| replication(&status).map(|finding| finding.verdict);
+        assert_eq!(status(ReplicationStatus::Failed), Some(Verdict::NotOk));
+        assert_eq!(status(ReplicationStatus::Pending), Some(Verdict::Warning));
+        assert_eq!(status(ReplicationStatus::Completed), Some(Verdict::Ok));
+        assert_eq!(status(ReplicationStatus::Replica), None);
     }
 }

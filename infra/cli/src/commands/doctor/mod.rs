@@ -102,6 +102,9 @@ async fn run_checks(
     {
         findings.add(finding)?;
     }
+    if let Some(finding) = bucket::replicated(connection).await {
+        findings.add(finding)?;
+    }
     let unknown = "not checked: it needs the function's settings";
     match settings.fetch {
         Ok(SourceSettings::CloudApi) => {
