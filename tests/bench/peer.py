@@ -121,6 +121,7 @@ def convert(task, item_json, contents):
     message["X-WA-Message-Id"] = item["messageId"]
     message["X-WA-Content-SHA256"] = content_digest
     message["X-WA-Schema"] = "1"
+    message["X-WA-Item"] = sha256(task["item"].encode())[:32]
     rows = details(item, sent)
     message.set_content(plain_text(item, files, rows), cte="quoted-printable")
     message.add_alternative(html_text(item, files, rows), subtype="html", cte="quoted-printable")

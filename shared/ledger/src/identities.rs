@@ -3,7 +3,7 @@
 use model::{ItemId, Participant, Sha256};
 
 /// Returns 16 bits for each participant, the same for every form of a number that WhatsApp writes. They depend on the item,
-/// and have so few values that no number or name can be read from them.
+/// and one alone does not identify a number.
 pub fn identities(item: &ItemId, participants: &[Participant]) -> Vec<u16> {
     participants.iter().map(|participant| identity(item, participant)).collect()
 }

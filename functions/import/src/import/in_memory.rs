@@ -294,7 +294,7 @@ async fn participant_of_a_replayed_item_stays_expected() {
 
 /// The item was complete. The second participant's mailbox was missing then, and the first one's address has changed since.
 #[tokio::test]
-async fn complete_item_that_is_looked_up_again_files_only_the_missing_copy() {
+async fn complete_item_that_is_looked_up_again_files_one_copy() {
     let mut test = Test::with([Ok(()), Ok(())]).await;
     test.task.participants.as_mut().unwrap()[0].phone = Some("+4520123456".to_owned());
     *test.fake.absent.lock().unwrap() = Some(PARTICIPANTS[1]);
