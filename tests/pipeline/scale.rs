@@ -264,7 +264,11 @@ async fn commands_use_bounded_requests_and_memory_on_a_large_ledger() -> anyhow:
         // Each outcome is read once, those of dead letters twice, each page once, and a few other objects.
         (&["reconcile", "--from", FROM, "--to", TO, "--json"], items + dead_letters + bucket.pages() + OTHERS, 0),
         // The messages are read too, because they have the names of unmapped participants.
-        (&["report", "--date", "2026-11-21", "--json"], items + dead_letters + late_employees + bucket.pages() + OTHERS, 0),
+        (
+            &["report", "--date", "2026-11-21", "--json"],
+            items + dead_letters + late_employees + bucket.pages() + OTHERS,
+            0,
+        ),
         // Each outcome is read, and the messages with an unmapped participant. To file a copy, the outcome is read and
         // written again.
         (&["reconcile", "--unmapped", "--json"], items + late_employees + bucket.pages() + OTHERS, 1),

@@ -60,7 +60,10 @@ fn encryption_parameter_is_documented_as_irreversible() {
     let template = Template::read();
     let parameter = template.section("Parameters")["Encryption"]["Description"].as_str().expect("no description");
     assert!(parameter.contains("One way"), "{parameter}");
-    assert!(read_text("infra/runbook/operate.md").contains("`Encryption` can be changed from `aws-owned` to `customer-managed`, and not back."));
+    assert!(
+        read_text("infra/runbook/operate.md")
+            .contains("`Encryption` can be changed from `aws-owned` to `customer-managed`, and not back.")
+    );
 }
 
 #[test]
