@@ -232,10 +232,12 @@ impl Import {
         if resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_))) {
             self.successes.record_lookup(now);
         }
-        let decide = |witness| participants::decide(&resolved, Earlier::of(outcome), limit, now, witness);
+        let decide = |other_lookup_succeeded| {
+            participants::decide(&resolved, Earlier::of(outcome), limit, now, other_lookup_succeeded)
+        };
         let plan = decide(self.successes.has_found(now));
         // A failed lookup counts only if the mail system still finds a mailbox in which the item is filed already.
-        let plan = match outcome.mailboxes.first().filter(|_| plan.requires_witness) {
+        let plan = match outcome.mailboxes.first().filter(|_| plan.requires_other_lookup) {
             Some(filed) if matches!(self.mailboxes.find(&filed.address).await, Ok(Some(_))) => decide(true),
             Some(_) | None => plan,
         };

@@ -59,7 +59,7 @@ pub(crate) struct Plan {
     /// The first missing participant whose retries are used up.
     pub(crate) given_up: Option<(Reason, String)>,
     /// `true` if a rejected or failed lookup would count if another lookup succeeded.
-    pub(crate) requires_witness: bool,
+    pub(crate) requires_other_lookup: bool,
 }
 
 /// The mail system as the mapping's directory.
@@ -146,14 +146,14 @@ pub(crate) fn copy_addresses(
     CopyAddresses::of(participants.iter().zip(resolved.iter().enumerate().map(primary)))
 }
 
-/// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `witness` is true if the mail
-/// system has recently found a mailbox other than those in `resolved`.
+/// Decides for each participant. `before` is what earlier attempts recorded in the outcome. `other_lookup_succeeded` is true if
+/// the mail system has recently found a mailbox other than those in `resolved`.
 pub(crate) fn decide(
     resolved: &[Resolved<Mailbox, MailboxError>],
     before: Earlier<'_>,
     lookup_limit: LookupLimit,
     now: Timestamp,
-    witness: bool,
+    other_lookup_succeeded: bool,
 ) -> Plan {
     let limit = lookup_limit.limit;
     let mut plan = Plan::default();
@@ -161,7 +161,8 @@ pub(crate) fn decide(
     let expected_before = before.all_expected();
     let (unmapped_before, rejected_before): (HashSet<_>, HashSet<_>) =
         (before.unmapped.iter().collect(), before.lookup_rejected.iter().collect());
-    let witness = witness || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
+    let other_lookup_succeeded =
+        other_lookup_succeeded || resolved.iter().any(|resolved| matches!(resolved, Resolved::Mailbox(_)));
     for (participant, resolved) in resolved.iter().enumerate() {
         let earlier = before.missing.iter().find(|missing| missing.participant == participant);
         let had_account = earlier.is_some_and(|earlier| earlier.reason == MissingReason::MailboxUnconfirmed);
@@ -225,8 +226,8 @@ pub(crate) fn decide(
                     (true, true) if !expected => MissingReason::MailboxUnconfirmed,
                     (true, _) => MissingReason::LookupRejected,
                 };
-                if !witness {
-                    plan.requires_witness = true;
+                if !other_lookup_succeeded {
+                    plan.requires_other_lookup = true;
                     plan.waiting.add(undecided(error, is_answer, None));
                     let begins = MissingParticipant { participant, reason, since: now, checks: 0, last_check: None };
                     plan.missing.push(earlier.copied().unwrap_or(begins));

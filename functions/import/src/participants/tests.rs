@@ -92,7 +92,7 @@ impl Item {
         }
     }
 
-    async fn check(&mut self, filed: &[&str], witness: bool) -> Plan {
+    async fn check(&mut self, filed: &[&str], other_lookup_succeeded: bool) -> Plan {
         let limit = LookupLimit { limit: RetryLimit::new(self.wait), cached: self.cached };
         let rules = Rules { map: &self.map, automatic: true, tenant_domains: &self.domains, at: self.now, only: None };
         let confirmed_missing = confirmed_missing(&self.missing, limit, self.now);
@@ -100,7 +100,7 @@ impl Item {
         let directory = MailDirectory(&self.mail);
         let resolved = mapping::resolve(&self.participants, &rules, &confirmed_missing, filed, &directory).await;
         let before = Earlier { missing: &self.missing, expected: &self.expected, unmapped: &[], lookup_rejected: &[] };
-        let plan = decide(&resolved, before, limit, self.now, witness);
+        let plan = decide(&resolved, before, limit, self.now, other_lookup_succeeded);
         self.missing.clone_from(&plan.missing);
         self.expected.clone_from(&plan.expected);
         plan
@@ -384,7 +384,7 @@ async fn mail_system_that_rejects_every_lookup_decides_nothing() {
     item.mail.respond(BOB, Err(rejected()));
     let plan = item.check_hourly(200, &[]).await;
     assert!(plan.given_up.is_none() && plan.unmapped.is_empty() && plan.missing.len() == 2);
-    assert!(plan.requires_witness, "another lookup would decide it");
+    assert!(plan.requires_other_lookup, "another lookup would decide it");
     assert!(matches!(plan.waiting.end().unwrap().failure, Failure::Configuration { .. }));
 }
 

@@ -165,7 +165,7 @@ impl Graph {
     /// Sends a request to the mailbox: an account may have no mailbox, or one that Graph cannot reach.
     async fn has_mailbox(&self, user: &Entry, budget: &mut RetryBudget) -> Result<bool, Failure> {
         let state = self.limits.of(&user.id);
-        match self.find_archive(&state, &user.id, budget).await {
+        match self.find_archive_folder(&state, &user.id, budget).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.is_no_mailbox() => Ok(false),
             Err(failure) => Err(failure),

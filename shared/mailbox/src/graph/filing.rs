@@ -88,7 +88,7 @@ impl Graph {
             return Ok(());
         }
         let mut budget = self.retry_budget();
-        let Some(archive) = self.find_archive(&state, &mailbox.id, &mut budget).await? else { return Ok(()) };
+        let Some(archive) = self.find_archive_folder(&state, &mailbox.id, &mut budget).await? else { return Ok(()) };
         let work = Work { state: &state, mailbox: &mailbox.id, draft };
         self.clear_staging(&work, &archive, None, &mut budget).await
     }

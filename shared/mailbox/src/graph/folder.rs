@@ -89,7 +89,7 @@ impl Graph {
     }
 
     /// Returns the id of the archive folder, if it exists. Fails if there is no mailbox.
-    pub(super) async fn find_archive(
+    pub(super) async fn find_archive_folder(
         &self,
         state: &MailboxState,
         mailbox: &str,

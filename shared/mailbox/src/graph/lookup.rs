@@ -101,7 +101,7 @@ impl Graph {
                 result => return Ok(self.complete(result?)),
             }
         }
-        let Some(id) = self.find_archive(&state, &mailbox.id, &mut budget).await? else { return Ok(Vec::new()) };
+        let Some(id) = self.find_archive_folder(&state, &mailbox.id, &mut budget).await? else { return Ok(Vec::new()) };
         let folder = Folder { state: &state, mailbox: &mailbox.id, id: &id };
         Ok(self.complete(self.copies_in(&folder, identity, Expand::ItemIdAndClass, &mut budget).await?))
     }

@@ -19,7 +19,7 @@ impl Graph {
     /// [`MailboxError`]: it is unknown whether the folder exists.
     pub async fn has_folder(&self, mailbox: &Mailbox) -> Result<bool, MailboxError> {
         let state = self.limits.of(&mailbox.id);
-        let found = self.find_archive(&state, &mailbox.id, &mut self.retry_budget()).await?;
+        let found = self.find_archive_folder(&state, &mailbox.id, &mut self.retry_budget()).await?;
         Ok(found.is_some())
     }
 }

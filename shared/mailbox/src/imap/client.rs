@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::{
     config::ImapConfig,
     error::{Failure, Refusal, configuration},
-    login::Proof,
+    login::SaslResponse,
     response::{Code, Condition, Response, Status, Word, parse},
     wire::Wire,
 };
@@ -50,11 +50,15 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects and logs in.
-    pub(super) async fn login(config: &ImapConfig, tls: &Arc<ClientConfig>, proof: &Proof) -> Result<Self, Failure> {
+    pub(super) async fn login(
+        config: &ImapConfig,
+        tls: &Arc<ClientConfig>,
+        sasl_response: &SaslResponse,
+    ) -> Result<Self, Failure> {
         let wire = Wire::connect(&config.host, tls, config.response_timeout).await?;
         let mut client = Self { wire, capabilities: Capabilities::default(), tag: 0 };
         client.greet().await?;
-        client.authenticate(proof).await?;
+        client.authenticate(sasl_response).await?;
         Ok(client)
     }
 
@@ -78,17 +82,17 @@ impl Client {
         }
     }
 
-    async fn authenticate(&mut self, proof: &Proof) -> Result<(), Failure> {
-        if !self.capabilities.has(&format!("AUTH={}", proof.mechanism)) {
-            let detail = format!("the server does not offer the login mechanism {}", proof.mechanism);
+    async fn authenticate(&mut self, sasl_response: &SaslResponse) -> Result<(), Failure> {
+        if !self.capabilities.has(&format!("AUTH={}", sasl_response.mechanism)) {
+            let detail = format!("the server does not offer the login mechanism {}", sasl_response.mechanism);
             return Err(MailboxError::Configuration { detail }.into());
         }
-        let response = proof.response.expose_secret();
+        let response = sasl_response.response.expose_secret();
         let command = "AUTHENTICATE";
         let tag = if self.capabilities.has("SASL-IR") {
-            self.send(command, &format!(" {} {response}", proof.mechanism)).await?
+            self.send(command, &format!(" {} {response}", sasl_response.mechanism)).await?
         } else {
-            let tag = self.send(command, &format!(" {}", proof.mechanism)).await?;
+            let tag = self.send(command, &format!(" {}", sasl_response.mechanism)).await?;
             self.wait_for_continuation(command, &tag).await?;
             self.send_line(response).await?;
             tag

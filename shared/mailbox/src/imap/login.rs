@@ -58,21 +58,25 @@ pub(super) struct CheckedLogin {
 }
 
 /// The response to AUTHENTICATE for one mailbox.
-pub(super) struct Proof {
+pub(super) struct SaslResponse {
     pub(super) mechanism: &'static str,
     /// In base64.
     pub(super) response: SecretString,
-    source: Source,
+    credential: Credential,
 }
 
-enum Source {
+enum Credential {
     Token(Token),
     Account(ImapAccount),
 }
 
 impl Login {
-    /// Returns the proof for a mailbox.
-    pub(super) async fn proof(&self, mailbox: &MailboxAddress, budget: &mut RetryBudget) -> Result<Proof, Failure> {
+    /// Returns the SASL response for a mailbox.
+    pub(super) async fn sasl_response(
+        &self,
+        mailbox: &MailboxAddress,
+        budget: &mut RetryBudget,
+    ) -> Result<SaslResponse, Failure> {
         match self {
             Self::Entra { tokens, http } => with_token(mailbox, tokens.get(http, None, budget).await?),
             Self::Account { accounts, current } => {
@@ -81,7 +85,7 @@ impl Login {
                     Some(account) => account.clone(),
                     None => current.insert(accounts.get().await?).clone(),
                 };
-                account.proof(mailbox)
+                account.sasl_response(mailbox)
             }
         }
     }
@@ -94,38 +98,38 @@ impl Login {
         }
     }
 
-    /// Returns another proof after the server has rejected one: the token may have been revoked, the secret rotated.
+    /// Returns another response after the server has rejected one: the token may have been revoked, the secret rotated.
     /// `None` if the secret is unchanged.
     pub(super) async fn another(
         &self,
         mailbox: &MailboxAddress,
-        refused: &Proof,
+        refused: &SaslResponse,
         budget: &mut RetryBudget,
-    ) -> Result<Option<Proof>, Failure> {
-        match (self, &refused.source) {
-            (Self::Entra { tokens, http }, Source::Token(token)) => {
+    ) -> Result<Option<SaslResponse>, Failure> {
+        match (self, &refused.credential) {
+            (Self::Entra { tokens, http }, Credential::Token(token)) => {
                 with_token(mailbox, tokens.get(http, Some(token), budget).await?).map(Some)
             }
-            (Self::Account { accounts, current }, Source::Account(refused)) => {
+            (Self::Account { accounts, current }, Credential::Account(refused)) => {
                 let mut current = current.lock().await;
                 let other = match &*current {
                     Some(account) if !account.is(refused) => account.clone(),
                     _ => current.insert(accounts.get().await?).clone(),
                 };
-                if other.is(refused) { Ok(None) } else { other.proof(mailbox).map(Some) }
+                if other.is(refused) { Ok(None) } else { other.sasl_response(mailbox).map(Some) }
             }
-            (Self::Entra { .. }, Source::Account(_)) | (Self::Account { .. }, Source::Token(_)) => Ok(None),
+            (Self::Entra { .. }, Credential::Account(_)) | (Self::Account { .. }, Credential::Token(_)) => Ok(None),
         }
     }
 }
 
-fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<Proof, Failure> {
+fn with_token(mailbox: &MailboxAddress, token: Token) -> Result<SaslResponse, Failure> {
     let bearer = token
         .header
         .to_str()
         .map_err(|_| configuration("invalid token: it contains characters that cannot be sent"))?;
     let response = STANDARD.encode(format!("user={mailbox}\u{1}auth={bearer}\u{1}\u{1}")).into();
-    Ok(Proof { mechanism: "XOAUTH2", response, source: Source::Token(token) })
+    Ok(SaslResponse { mechanism: "XOAUTH2", response, credential: Credential::Token(token) })
 }
 
 impl ImapAccount {
@@ -135,8 +139,8 @@ impl ImapAccount {
             && self.password.expose_secret() == other.password.expose_secret()
     }
 
-    fn proof(self, mailbox: &MailboxAddress) -> Result<Proof, Failure> {
-        Ok(Proof { mechanism: "PLAIN", response: self.plain(mailbox)?, source: Source::Account(self) })
+    fn sasl_response(self, mailbox: &MailboxAddress) -> Result<SaslResponse, Failure> {
+        Ok(SaslResponse { mechanism: "PLAIN", response: self.plain(mailbox)?, credential: Credential::Account(self) })
     }
 
     fn plain(&self, mailbox: &MailboxAddress) -> Result<SecretString, Failure> {
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proof_names_the_mailbox_in_either_way() {
+    fn sasl_response_names_the_mailbox_in_either_way() {
         let account = |separator| ImapAccount {
             username: "archiver".to_owned(),
             password: "pass word".to_owned().into(),

@@ -71,8 +71,8 @@ impl Imap {
 
     /// Logs in with the current account. A rejection is expected, so the secret is not fetched again after one.
     async fn log_in_once(&self, address: &MailboxAddress) -> Result<Opened, Failure> {
-        let proof = self.login.proof(address, &mut self.retry_budget()).await?;
-        let client = Client::login(&self.config, &self.tls, &proof).await?;
+        let sasl_response = self.login.sasl_response(address, &mut self.retry_budget()).await?;
+        let client = Client::login(&self.config, &self.tls, &sasl_response).await?;
         Session::begin(client, &self.config).await
     }
 

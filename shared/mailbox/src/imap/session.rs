@@ -70,10 +70,10 @@ impl Session {
         mailbox: &MailboxAddress,
         budget: &mut RetryBudget,
     ) -> Result<Opened, Failure> {
-        let proof = login.proof(mailbox, budget).await?;
-        let client = match Client::login(config, tls, &proof).await {
+        let sasl_response = login.sasl_response(mailbox, budget).await?;
+        let client = match Client::login(config, tls, &sasl_response).await {
             Err(failure) if failure.means(Meaning::LoginRejected) => {
-                match login.another(mailbox, &proof, budget).await? {
+                match login.another(mailbox, &sasl_response, budget).await? {
                     Some(other) => Client::login(config, tls, &other).await?,
                     None => return Err(failure),
                 }
