@@ -41,7 +41,8 @@ pub enum Refused {
     },
     /// Other numbers stand in the place of many, as if another column or another country had been read.
     #[error(
-        "the user map lacks {lost} of {sampled} examined numbers of the last one that was used: check the column of the numbers and          DefaultRegion; nothing is filed until it is restored, or confirmed with `archiver mapping confirm`"
+        "the user map lacks {lost} of {sampled} examined numbers of the last one that was used: check the column of the numbers and \
+         DefaultRegion; nothing is filed until it is restored, or confirmed with `archiver mapping confirm`"
     )]
     Replaced {
         /// Numbers of the last map's sample that the current map lacks.
@@ -51,7 +52,8 @@ pub enum Refused {
     },
     /// The rows of more than a tenth of the numbers have ended, or have not begun.
     #[error(
-        "in the user map {after} numbers have a row that is valid now, and in the last one that was used {before}: check valid_from          and valid_to; nothing is filed until it is restored, or confirmed with `archiver mapping confirm`"
+        "in the user map {after} numbers have a row that is valid now, and in the last one that was used {before}: check valid_from \
+         and valid_to; nothing is filed until it is restored, or confirmed with `archiver mapping confirm`"
     )]
     Ended {
         /// Numbers with a valid row in the map that was used last.
