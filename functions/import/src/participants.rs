@@ -13,7 +13,7 @@
 //!
 //! A mailbox is expected for a participant in the user map, with an address in one of the tenant's domains, or whose mailbox
 //! an earlier attempt has found: a replica of the directory that does not have a new account yet answers "no account", and
-//! one such answer drops nobody.
+//! one such answer excludes no participant.
 //!
 //! Each participant is decided independently; the others get their copies meanwhile. A lookup that is rejected or fails
 //! counts only if the mail system finds another mailbox. If it finds none, the mail system is down or the configuration

@@ -103,12 +103,11 @@ impl Fingerprints {
         let without_ordinals = marker::without_ordinals(text);
         let names_a_file = matches!(without_ordinals, Cow::Owned(_)) || media::may_name_a_file(text);
         let file = match file {
-            // The same words in a later export may come with their file, which has to be filed then.
-            FileState::None if names_a_file => "no file\n".to_owned(),
-            file => file.to_string(),
+            FileState::None if names_a_file => FileState::Missing,
+            file => file,
         };
         Self {
-            current: fingerprint(&file, &without_ordinals),
+            current: fingerprint(&file.to_string(), &without_ordinals),
             earlier: fingerprint("", text),
             has_earlier: names_a_file,
         }
@@ -143,7 +142,12 @@ impl<'a> Words<'a> {
 #[derive(Clone, Copy)]
 enum FileState {
     None,
-    Found { checksum: u32, bytes: u64 },
+    /// The words of the message may name a file. In a later export they may come with it, and then it has to be filed.
+    Missing,
+    Found {
+        checksum: u32,
+        bytes: u64,
+    },
 }
 
 impl FileState {
@@ -158,6 +162,7 @@ impl fmt::Display for FileState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
+            Self::Missing => writeln!(f, "no file"),
             Self::Found { checksum, bytes } => writeln!(f, "file {checksum:08x} {bytes}"),
         }
     }

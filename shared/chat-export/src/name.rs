@@ -190,6 +190,7 @@ mod tests {
             let id = ids.id(hash).unwrap();
             assert!(id.as_str().ends_with("#abababababababababab"), "{id}");
             assert!(!id.as_str().contains('\u{202e}'), "{id}");
+            assert!(id.is_of_upload(), "{id}");
             let whole = file_id(&owner, file_name).unwrap();
             assert_ne!(whole, id);
             assert_eq!(locate(&whole), locate(&id));

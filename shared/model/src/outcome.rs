@@ -31,8 +31,8 @@ pub struct Outcome {
     /// The stored message's key in the bucket. Absent while nothing was rendered.
     pub mime: Option<String>,
     /// 16 bits for each participant, by the place in the item: 0 is the sender, 1 the first of `to`. They are of a digest of
-    /// the item's id and the participant's identity; no number or name can be read from them. Every place in this object is
-    /// one of these. Absent in objects of earlier releases.
+    /// the item's id and the participant's identity. One alone does not identify a number; those of many items can confirm a
+    /// number that is guessed. Every place in this object is one of these. Absent in objects of earlier releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<u16>,
     /// The mailboxes that have a copy.

@@ -106,7 +106,7 @@ impl SourceSettings {
             Self::ArchiverApi { .. } => "archiver-api",
             Self::ChatExport { .. } => "chat-export",
             Self::CloudApi => "cloud-api",
-            Self::EmlDrop { .. } => "eml-drop",
+            Self::EmlDrop { .. } => EmlDrop::NAME,
         }
     }
 
@@ -139,7 +139,7 @@ impl FromStr for Word {
             "archiver-api" => Ok(Self::ArchiverApi),
             "chat-export" => Ok(Self::ChatExport),
             "cloud-api" => Ok(Self::CloudApi),
-            "eml-drop" => Ok(Self::EmlDrop),
+            EmlDrop::NAME => Ok(Self::EmlDrop),
             _ => Err("unrecognized source"),
         }
     }

@@ -14,8 +14,11 @@ pub enum FunctionError {
     Busy(String),
     #[error("Lambda rejected {operation} of {name}: {problem}")]
     Rejected { operation: &'static str, name: String, problem: String },
-    /// Lambda did not start the request.
-    #[error("Lambda did not accept {operation} of {name}: {problem}. Try again")]
+    /// Lambda did not begin to process the request.
+    #[error(
+        "Lambda did not begin {operation} of {name}: {problem}. Check the credentials (AWS_PROFILE) and the region; if they are \
+         right, Lambda limits the rate of requests: try again"
+    )]
     NotSent { operation: &'static str, name: String, problem: String },
     /// There is no response, or a server error: the function may be running.
     #[error("no result from Lambda for {operation} of {name}: {problem}")]

@@ -213,7 +213,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever a participant without a number calls themselves, nobody with a number has the same label.
+        /// Whatever name a participant without a number has, no participant with a number has the same label.
         #[test]
         fn label_without_a_number_is_not_that_of_a_number(digits in "[1-9][0-9]{6,14}", form in 0..6_usize, around in "[ A-Za-z]{0,3}") {
             let other = |name: &str| Label::of(&participant(name, &digits, "", "")).text();

@@ -400,7 +400,7 @@ fn size_that_differs_from_the_declared_one_is_stated() {
     assert_eq!(anomalies, ["Anomaly: contract.pdf: declared 48,211 bytes, received 0"], "{text}");
 }
 
-/// The capture names nobody who acted, and the sender is the number that reports the event.
+/// The capture does not contain who acted, and the sender is the number that reports the event.
 #[test]
 fn event_of_a_group_in_a_webhook_has_no_actor() {
     let webhook = json!({"field": "group_lifecycle_update", "received": "2026-11-20T14:05:09Z",

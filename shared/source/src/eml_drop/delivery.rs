@@ -31,9 +31,6 @@ use super::{
 const COPIES: usize = 16;
 /// Maximum total size of mails that are copied concurrently.
 const COPIES_BYTES: usize = 64 << 20;
-/// Maximum size of a record: that of a zip with the maximum number of entries.
-const RECORD_LIMIT: u64 = 128 << 20;
-
 /// The content of a file.
 #[derive(Default)]
 struct Found {
@@ -65,7 +62,7 @@ struct Mail {
 
 /// Returns the record of a file that was read earlier.
 pub(super) async fn recorded(store: &Store, file: &str) -> Result<Option<Delivery>, SourceError> {
-    let object = store.get(&keys::delivery(file), RECORD_LIMIT).await.map_err(unavailable)?;
+    let object = store.get(&keys::delivery(file), EmlDrop::RECORD_MAX_BYTES).await.map_err(unavailable)?;
     // A record of an unknown format is written again.
     Ok(object.and_then(|object| serde_json::from_slice(&object.bytes).ok()))
 }

@@ -31,6 +31,12 @@ pub use self::{adapter::EmlDrop, newest::Newest};
 const SES_NOTIFICATION: &str = "AMAZON_SES_SETUP_NOTIFICATION";
 
 impl EmlDrop {
+    /// The word of `SOURCE`, also in the records of runs.
+    pub const NAME: &str = "eml-drop";
+
+    /// Maximum size of the record of a file, in bytes: that of a zip with the maximum number of entries.
+    pub const RECORD_MAX_BYTES: u64 = 128 << 20;
+
     /// Reads the mail of an item and the facts of its delivery.
     async fn mail(&self, id: &ItemId) -> Result<(Facts, Bytes), SourceError> {
         if let Some(mail) = self.recent.lock().await.get(id) {

@@ -81,3 +81,20 @@ fn name_of_a_function_has_at_most_60_characters() {
     });
     assert!(found.is_empty(), "shorten the names:\n{}", found.join("\n"));
 }
+
+/// Minimum length of a gap in a text: a line that was continued with its indentation.
+const GAP: &str = "      ";
+
+/// A line break in a text that lacks its backslash is printed with the indentation of the next line.
+#[test]
+fn text_of_a_function_has_no_gaps() {
+    let found = found(|_, line| {
+        let is_code = !line.trim_start().starts_with("//");
+        let text = line.split_once('"').map(|(_, text)| text.trim_end_matches(['"', '\\', ')', ',', ';']));
+        is_code && text.is_some_and(|text| text.trim().contains(GAP))
+    });
+    // Help of the command contains tables, and tests contain input.
+    let printed: Vec<_> =
+        found.into_iter().filter(|place| !place.contains("/infra/") && !place.contains("/tests")).collect();
+    assert!(printed.is_empty(), "end the line before with a backslash:\n{}", printed.join("\n"));
+}

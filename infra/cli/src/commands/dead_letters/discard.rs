@@ -179,7 +179,7 @@ mod tests {
         outcome.failed.clear();
         assert_eq!(printed(&outcome), "participant 3 (mailbox-not-found)");
         outcome.mailboxes.clear();
-        assert_eq!(printed(&outcome), "participant 3 (mailbox-not-found)", "nobody has a copy");
+        assert_eq!(printed(&outcome), "participant 3 (mailbox-not-found)", "no mailbox has a copy");
         outcome.missing.clear();
         assert_eq!(printed(&outcome), "all mailboxes: a copy was never recorded");
     }

@@ -95,8 +95,8 @@ pub(super) async fn private(connection: &Connection) -> Finding {
     }
 }
 
-/// Checks that the copy in another region is complete, by the object that each run writes; `None` if the bucket is not
-/// replicated.
+/// Checks that S3 still copies objects to the other region, by the object that each run of fetch writes; `None` if it has no
+/// replication status: the bucket is not replicated, or no run has written it since it is.
 pub(super) async fn replicated(connection: &Connection) -> Option<Finding> {
     let client = Client::new(&connection.config);
     let cursor = client.head_object().bucket(&connection.bucket).key(model::keys::CURSOR).send().await;

@@ -14,6 +14,12 @@ pub enum ReconcileError {
     /// A request to the bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The record of a vendor's file cannot be parsed.
+    #[error(
+        "{0} is not the record of a vendor's file, so it is unknown which mails the file had: restore an earlier version of the object \
+         (aws s3api list-object-versions)"
+    )]
+    Delivery(String),
     /// A request to a queue failed.
     #[error(transparent)]
     Queue(#[from] DeadLetterQueueError),

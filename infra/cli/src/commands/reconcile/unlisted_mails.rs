@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use model::{Delivery, Listed, keys};
 use serde_json::json;
+use source::EmlDrop;
 
 use super::{
     error::ReconcileError,
@@ -15,12 +16,6 @@ use super::{
 };
 use ledger::entries::CONCURRENT_READS;
 
-/// The word of `SOURCE` in the records of runs that list vendors' files.
-const SOURCE: &str = "eml-drop";
-
-/// Maximum size of a record, in bytes: that of fetch.
-const RECORD_LIMIT: u64 = 128 << 20;
-
 /// A record of a vendor's file.
 struct Recorded {
     delivery: Delivery,
@@ -28,9 +23,13 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// Reads a record; `None` if it is not one.
-    fn parse(bytes: &[u8], written: Timestamp) -> Option<Self> {
-        Some(Self { delivery: serde_json::from_slice(bytes).ok()?, written })
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`ReconcileError::Delivery`]: without the record it is unknown which mails the file had.
+    fn parse(key: &str, bytes: &[u8], written: Timestamp) -> Result<Self, ReconcileError> {
+        let delivery = serde_json::from_slice(bytes).map_err(|_| ReconcileError::Delivery(key.to_owned()))?;
+        Ok(Self { delivery, written })
     }
 
     /// Returns the last run that would have listed the file if it had been in the inbox. A run that ended before the record
@@ -41,7 +40,7 @@ impl Recorded {
         let lists = |run: &&Run| {
             let Some(record) = &run.record else { return false };
             let has_read = is_replaced || record.ended.is_some_and(|ended| ended >= self.written);
-            let is_own = record.source.as_deref().is_none_or(|source| source == SOURCE);
+            let is_own = record.source.as_deref().is_none_or(|source| source == EmlDrop::NAME);
             let received = self.delivery.received;
             has_read && is_own && run.fetched().is_some_and(|part| (part.from..part.to).contains(&received))
         };
@@ -65,9 +64,9 @@ pub(super) async fn unlisted_mails(
     });
     list.await?;
     let read = |(key, written): (String, Timestamp)| async move {
-        let object = store.get(&key, RECORD_LIMIT).await?;
-        let recorded = object.and_then(|object| Recorded::parse(&object.bytes, written));
-        Ok::<_, StoreError>(recorded.map(|recorded| (key, recorded)))
+        let object = store.get(&key, EmlDrop::RECORD_MAX_BYTES).await?;
+        let recorded = object.map(|object| Recorded::parse(&key, &object.bytes, written)).transpose()?;
+        Ok::<_, ReconcileError>(recorded.map(|recorded| (key, recorded)))
     };
     let places = RunIndexes::of(runs);
     let mut unlisted = Vec::new();
@@ -128,13 +127,20 @@ mod tests {
     }
 
     #[test]
+    fn unreadable_record_is_an_error_that_names_it() {
+        let key = keys::delivery("inbox/daily.zip");
+        let error = Recorded::parse(&key, b"damaged", at("21T07:01")).err().unwrap().to_string();
+        assert!(error.contains(&key) && error.contains("restore"), "{error}");
+    }
+
+    #[test]
     fn file_is_listed_by_a_run_that_ended_after_it_was_read() {
         let window = Window::between(at("19T06:55"), at("21T06:55")).unwrap();
         let id = RunId::new(at("21T07:00"), RunKind::Scheduled, "run");
         let record = |ended: &str| RunRecord {
             complete: true,
             ended: Some(at(ended)),
-            source: Some(SOURCE.to_owned()),
+            source: Some(EmlDrop::NAME.to_owned()),
             ..RunRecord::begun(id.clone(), window)
         };
         let run = Some(id.clone());
